@@ -1,0 +1,223 @@
+"""Board profiles: boards/<name>.toml in, one checked, immutable `Board` out.
+
+Knows nothing of drivers, compilers or hardware; `resolve` joins boards with drivers.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from edgeuk.document import Document, Key, read_document
+from edgeuk.errors import Fault
+from edgeuk.tables import Table, word
+from edgeuk.values import nearest
+
+ROLES = {  # role -> class of the device that plays it
+    "console": "uart",
+    "uplink": "eth",
+    "entropy": "entropy",
+    "power": "power",
+    "soc": "soc",
+    "intc": "intc",
+}
+REGIONS = ("flash", "ram", "config")
+VERIFIED = ("hil", "qemu", "build")
+ADDRESS_MAX = 2**64 - 1
+IRQ_MAX = 1023
+
+# Sizes a board may change: name -> (default, least, most). In config.h each is EK_<NAME>. A board
+# file may leave out `_bytes`: `stack = 4096`.
+SIZES = {
+    "stack_bytes": (8192, 1024, 1 << 20),
+    "message_bytes": (1024, 256, 65_536),  # one encoded message
+    "mqtt_outbox_bytes": (2048, 512, 1 << 20),  # messages not acknowledged yet
+    "mqtt_receive_bytes": (1024, 128, 65_536),  # the largest packet from the broker
+    "net_pool_buffers": (8, 4, 1024),  # frames of 1536 bytes
+    "net_heap_bytes": (4096, 1024, 1 << 20),
+    "tcp_window_bytes": (2920, 1072, 65_535),
+    "cpu_clock_hz": (0, 0, 4_000_000_000),  # 0: the arch measures it
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A piece of the address space, in bytes."""
+
+    base: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device: `props` holds every key besides `driver` and `irq`.
+
+    `load_board` leaves `props` unchecked; `catalog.find_board` checks them and fills in defaults.
+    """
+
+    name: str
+    driver: str
+    irqs: tuple[int, ...]
+    props: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Qemu:
+    """How to run the board in QEMU: `binary -machine machine args...`."""
+
+    binary: str  # qemu-system-x86_64
+    machine: str  # value of -machine
+    args: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A board as its file describes it; every role names a device that exists."""
+
+    name: str
+    path: Path
+    summary: str
+    cpu: str
+    memory: Mapping[str, Region]  # flash, ram, config; what the board has
+    roles: Mapping[str, str]  # role -> device name, e.g. "console" -> "uart0"
+    devices: Mapping[str, Device]
+    sizes: Mapping[str, int]  # every key of SIZES, with the defaults filled in
+    qemu: Qemu | None
+    verified: Mapping[str, str]  # function -> "hil", "qemu" or "build"
+    warnings: tuple[Fault, ...] = field(default=(), compare=False)
+
+
+def load_board(path: Path) -> Board:
+    """Read and check one board file by itself. Raises `ConfigError` with every fault in it."""
+    doc, board = read_board(path)
+    doc.check()
+    return board
+
+
+def read_board(path: Path) -> tuple[Document, Board]:
+    """The same with the document, whose faults are collected but not raised yet."""
+    doc = read_document(path)
+    root = Table(doc)
+    board = Board(
+        name=path.stem,
+        path=path,
+        summary=root.text("summary"),
+        cpu=root.text("cpu"),
+        memory=_memory(root.table("memory", required=True)),
+        roles={},
+        devices=_devices(root.table("devices", required=True)),
+        sizes=_sizes(root.table("sizes")),
+        qemu=_qemu(root.table("run")),
+        verified=_verified(root.table("verified")),
+    )
+    roles = _roles(root.table("roles", required=True), board.devices)
+    root.close()
+    return doc, replace(board, roles=roles)
+
+
+def _memory(table: Table) -> dict[str, Region]:
+    regions = {}
+    for name in REGIONS:
+        sub = table.table(name)
+        if name not in table or name in table.bad:
+            continue
+        base = sub.integer("base", high=ADDRESS_MAX)
+        size = sub.integer("size", low=1, high=ADDRESS_MAX)
+        sub.close()
+        if sub.bad:
+            continue
+        if base % 4 or size % 4:
+            sub.fault("E0502", f"region `{name}` does not begin and end at a multiple of 4")
+        elif base + size > ADDRESS_MAX:
+            sub.fault("E0502", f"region `{name}` ends beyond the address space")
+        else:
+            regions[name] = Region(base, size)
+    table.close()
+    for (a, one), (b, two) in combinations(regions.items(), 2):
+        if max(one.base, two.base) < min(one.base + one.size, two.base + two.size):
+            last = one.base + one.size - 1
+            what = f"region `{b}` overlaps region `{a}`"
+            hint = f"`{a}` ends at 0x{last:x}"
+            table.fault("E0501", what, b, hint=hint, also=(f"`{a}` is here", (*table.key, a)))
+    return regions
+
+
+def _devices(table: Table) -> dict[str, Device]:
+    devices = {}
+    irqs: dict[int, Key] = {}
+    for name, sub in table.entries():
+        if not re.fullmatch("[a-z][a-z0-9_]*", name):
+            what = f"`{name}` is not a device name"
+            hint = "small letters, digits and _, a letter first: it becomes a name in C"
+            table.fault("E0207", what, name, of_key=True, hint=hint)
+        driver = sub.text("driver", hint='driver = "NAME"; `edgeuk drivers` lists them')
+        numbers = _irqs(sub)
+        for irq in numbers:
+            here = (*sub.key, "irq")
+            if irq in irqs:
+                what = f"interrupt {irq} has two devices"
+                sub.fault("E0504", what, "irq", also=("first given here", irqs[irq]))
+            irqs.setdefault(irq, here)
+        props = {k: v for k, v in sub.data.items() if k not in ("driver", "irq")}
+        devices[name] = Device(name, driver, numbers, props)
+    return devices
+
+
+def _irqs(table: Table) -> tuple[int, ...]:
+    value = table.take("irq")
+    if value is None:
+        return ()
+    numbers = value if isinstance(value, list) else [value]
+    for number in numbers:
+        if type(number) is not int:
+            what = f"`irq` must be a whole number or an array of them, not {word(number)}"
+            table.fault("E0203", what, "irq")
+            return ()
+        if not 0 <= number <= IRQ_MAX:
+            table.fault("E0204", f"`irq` must be 0 to {IRQ_MAX}, not {number}", "irq")
+            return ()
+    return tuple(numbers)
+
+
+def _roles(table: Table, devices: Mapping[str, Device]) -> dict[str, str]:
+    roles = {}
+    for role in table.data:
+        if role not in ROLES:
+            hint = nearest(role, ROLES)
+            table.fault("E0306", f"unknown role `{role}`", role, of_key=True, hint=hint)
+            continue
+        device = table.text(role)
+        if role in table.bad:
+            continue
+        if device not in devices:
+            table.fault("E0304", f"no device `{device}`", role, hint=nearest(device, devices))
+        else:
+            roles[role] = device
+    return roles
+
+
+def _sizes(table: Table) -> dict[str, int]:
+    sizes = {}
+    for name, (default, low, high) in SIZES.items():
+        short = name.removesuffix("_bytes")
+        given = short if short in table else name
+        sizes[name] = table.integer(given, default, low=low, high=high)
+        table.known.add(short)
+    table.close()
+    return sizes
+
+
+def _qemu(run: Table) -> Qemu | None:
+    table = run.table("qemu")
+    run.close()
+    if "qemu" not in run or "qemu" in run.bad:
+        return None
+    qemu = Qemu(table.text("binary"), table.text("machine"), table.texts("args"))
+    table.close()
+    return qemu
+
+
+def _verified(table: Table) -> dict[str, str]:
+    return {name: str(table.choice(name, VERIFIED, "build")) for name in table.data}

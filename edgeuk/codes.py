@@ -1,0 +1,314 @@
+"""What each error code means: the texts of `edgeuk explain E0123`, and nothing else.
+
+Codes are stable: one that is no longer used is not given to something else.
+"""
+
+from dataclasses import dataclass
+
+from edgeuk.errors import UsageError
+from edgeuk.values import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One kind of fault."""
+
+    title: str
+    cause: str
+    example: str  # what is wrong; "" where there is nothing to show
+    fix: str  # what is right, or what to do
+
+
+CODES = {
+    "E0101": Code(
+        "the file cannot be read",
+        "It does not exist, is a folder, or you may not read it.",
+        "",
+        "Check the name; `edgeuk new NAME` makes a gateway to start from.",
+    ),
+    "E0102": Code(
+        "the file is not UTF-8 text",
+        "TOML files are UTF-8. An editor has saved this one in another encoding.",
+        "",
+        "Save it as UTF-8. On a command line: iconv -f latin1 -t utf-8 old.toml > new.toml",
+    ),
+    "E0103": Code(
+        "the file is too large",
+        "Configuration files have at most 256 KiB; a gateway of 500 sensors has about 60.",
+        "",
+        "Check that this is the right file.",
+    ),
+    "E0104": Code(
+        "this is not TOML",
+        "The line does not follow TOML's rules (toml.io): missing quotes or brackets, mostly.",
+        "every = 1s",
+        'every = "1s"',
+    ),
+    "E0105": Code(
+        "a key or table is given twice",
+        "TOML allows each key once in a table, and each [table] once in a file.",
+        'name = "a"\nname = "b"',
+        "Keep one of the two. Several sensors are [[sensor]] with two brackets.",
+    ),
+    "E0106": Code(
+        "the file is empty",
+        "It has no keys at all.",
+        "",
+        "`edgeuk new NAME` makes a gateway to start from.",
+    ),
+    "E0201": Code(
+        "unknown key",
+        "Nothing reads this key, so it would have no effect: mostly a typing error, or a key in "
+        "the wrong table.",
+        'evry = "1s"',
+        'every = "1s"',
+    ),
+    "E0202": Code(
+        "something is missing",
+        "A key without a default is not there.",
+        '[[sensor]]\nname = "air"\ndriver = "tmp105"',
+        'Add it, here: at = "i2c0:0x48" and every = "1s"',
+    ),
+    "E0203": Code(
+        "a value of the wrong kind",
+        "Each key takes one kind of value: a text in quotes, a number, true or false, an array.",
+        "every = 1",
+        'every = "1s"',
+    ),
+    "E0204": Code(
+        "a value out of range",
+        "The value is of the right kind but too small or too large.",
+        "[mqtt]\nqos = 3",
+        "[mqtt]\nqos = 1",
+    ),
+    "E0205": Code(
+        "not one of the values there are",
+        "The key takes one of a few values.",
+        '[pipeline]\noverflow = "drop"',
+        'overflow = "drop_oldest", "drop_newest" or "block"',
+    ),
+    "E0206": Code(
+        "this is not a duration",
+        "A duration is a number and a unit, in quotes: ms, s, m (or min), h, d.",
+        'every = "1 sec"',
+        'every = "1s"',
+    ),
+    "E0207": Code(
+        "a text that is not allowed here",
+        "Names become host names, topics, SenML names or names in C, each of which allows certain "
+        "characters and lengths only.",
+        'name = "air temperature"',
+        'name = "air-temperature"',
+    ),
+    "E0208": Code(
+        "a schema that this edgeuk does not know",
+        "`schema` says which rules the file follows. This edgeuk knows schema 1.",
+        "schema = 2",
+        "schema = 1, or install a newer edgeuk",
+    ),
+    "E0301": Code(
+        "unknown driver",
+        "There is no driver of this name (edgeuk/drivers/<name>/driver.toml).",
+        'driver = "tmp106"',
+        "`edgeuk drivers` lists them.",
+    ),
+    "E0302": Code(
+        "unknown board",
+        "There is no board of this name (boards/<name>.toml).",
+        'board = "x86"',
+        "`edgeuk boards` lists them.",
+    ),
+    "E0303": Code(
+        "unknown filter",
+        "A filter is a table whose key is the kind: offset, multiply, calibrate_linear, clamp, "
+        "median, moving_average, delta, throttle, round.",
+        "filter = [{ medain = 5 }]",
+        "filter = [{ median = 5 }]",
+    ),
+    "E0304": Code(
+        "unknown device",
+        "The board has no device of this name ([devices.<name>] in its file).",
+        'at = "i2c7:0x48"',
+        'at = "i2c0:0x48"; `edgeuk boards --for gateway.toml` says which boards fit',
+    ),
+    "E0305": Code(
+        "unknown server",
+        "The part of `at` before the slash is a name of the table [servers].",
+        '[servers]\nmain = "192.168.1.50"\n[[sensor]]\nat = "mian/1"',
+        'at = "main/1"',
+    ),
+    "E0306": Code(
+        "unknown role",
+        "A role is what the firmware asks the board for: console, uplink, entropy, power, soc, "
+        "intc.",
+        '[roles]\nconsol = "uart0"',
+        '[roles]\nconsole = "uart0"',
+    ),
+    "E0307": Code(
+        "two sensors of one name",
+        "The name tells a sensor's readings from all others.",
+        '[[sensor]]\nname = "air"\n[[sensor]]\nname = "air"',
+        'name = "air-north" and name = "air-south"',
+    ),
+    "E0308": Code(
+        "unknown unit",
+        "Units are those of SenML (RFC 8428, 12.1, and RFC 8798), so that whoever receives a "
+        "reading understands it.",
+        'unit = "°C"',
+        'unit = "Cel"; a unit of your own begins with x-: unit = "x-bar"',
+    ),
+    "E0309": Code(
+        "unknown processor",
+        "No architecture has this cpu (firmware/arch/<name>/arch.toml, [cpus.<cpu>]).",
+        'cpu = "cortex-m33"',
+        'cpu = "cortex-m3"',
+    ),
+    "E0401": Code(
+        "not an address of a server",
+        "A broker is mqtt://host:port, a Modbus server host:port.",
+        'url = "http://broker"',
+        'url = "mqtt://broker:1883"',
+    ),
+    "E0402": Code(
+        "TLS is not supported yet",
+        "mqtts:// needs TLS, which the firmware does not have yet. Readings and the password "
+        "would travel unprotected if this were ignored.",
+        'url = "mqtts://broker:8883"',
+        'url = "mqtt://broker:1883", inside a network that you trust',
+    ),
+    "E0403": Code(
+        "a password in a file that is shared",
+        "The gateway file is the same for all devices and is kept in version control.",
+        '[mqtt]\npassword = "secret"',
+        "Put [mqtt] password into a device file, and name that with --device FILE.",
+    ),
+    "E0404": Code(
+        "not a place",
+        "Sensors on a bus are at bus:address, Modbus registers at server/unit.",
+        'at = "i2c0/48"',
+        'at = "i2c0:0x48" or at = "main/1"',
+    ),
+    "E0405": Code(
+        "two sensors at one I2C address",
+        "Both would answer at once.",
+        'at = "i2c0:0x48" for two sensors',
+        "Strap one of them to another address, or use another bus.",
+    ),
+    "E0406": Code(
+        "a device or driver of the wrong class",
+        "A role, a bus or a sensor needs a driver of a certain class: a console is a uart.",
+        '[roles]\nconsole = "eth0"',
+        '[roles]\nconsole = "uart0"',
+    ),
+    "E0407": Code(
+        "not a network address",
+        "Addresses are IPv4, the device's own one with its prefix.",
+        'address = "192.168.1.300"',
+        'address = "192.168.1.30/24"',
+    ),
+    "E0408": Code(
+        "not a topic to publish to",
+        "+ and # are for subscribers, $ begins topics of the broker, and empty levels are mostly "
+        "a mistake.",
+        'topic = "/sites/#"',
+        'topic = "sites/north"',
+    ),
+    "E0409": Code(
+        "the driver refuses a sensor",
+        "The driver has rules of its own for its keys; the message says which.",
+        'register = "40001"',
+        'register = "holding:0"',
+    ),
+    "E0410": Code(
+        "keys that contradict each other",
+        "One key makes another one impossible.",
+        'driver = "tmp105"\nunit = "K"',
+        "Remove one of them.",
+    ),
+    "E0411": Code(
+        "a filter's parameter is wrong",
+        "`edgeuk explain E0303` lists the filters; each checks its own values. Values have at most "
+        "as many digits after the point as the sensor's readings have.",
+        "filter = [{ clamp = [100, 0] }]",
+        "filter = [{ clamp = [0, 100] }]",
+    ),
+    "E0501": Code(
+        "memory regions overlap",
+        "Each address belongs to one region.",
+        "flash = { base = 0, size = 0x4_0000 }\nconfig = { base = 0x3_F000, size = 0x1000 }",
+        "Make the first one shorter: size = 0x3_F000",
+    ),
+    "E0502": Code(
+        "a region that cannot be",
+        "Regions begin and end at multiples of 4 and inside the address space.",
+        "ram = { base = 0x2000_0001, size = 0x1000 }",
+        "ram = { base = 0x2000_0000, size = 0x1000 }",
+    ),
+    "E0503": Code(
+        "two devices at one address",
+        "Each device has registers of its own: mostly a copied table.",
+        "base = 0x4000_C000 for two devices",
+        "See the memory map in the chip's manual.",
+    ),
+    "E0504": Code(
+        "two devices on one interrupt",
+        "edgeuk does not share interrupt lines.",
+        "irq = 5 for two devices",
+        "See the interrupt table in the chip's manual.",
+    ),
+    "E0505": Code(
+        "a driver for another architecture",
+        "The driver uses instructions that this processor does not have.",
+        'cpu = "cortex-m3" with driver = "uart16550"',
+        "`edgeuk drivers` lists the others of its class.",
+    ),
+    "E0601": Code(
+        "a source file is missing",
+        "`sources` names files of the manifest's own folder.",
+        'sources = ["pl11.c"]',
+        'sources = ["pl011.c"]',
+    ),
+    "E0602": Code(
+        "a limit that makes no sense",
+        "`min` and `max` are for numbers, durations and addresses.",
+        '{ type = "bool", max = 1 }',
+        '{ type = "bool" }',
+    ),
+    "E0701": Code(
+        "the device configuration is too large",
+        "All values of one device must fit into 4096 bytes.",
+        "",
+        "Shorten names, topic and password, or use fewer servers.",
+    ),
+    "W0701": Code(
+        "a setting without effect",
+        "A throttle or heartbeat that is shorter than the sensor's period lets every reading pass.",
+        'every = "10s"\nfilter = [{ throttle = "1s" }]',
+        'filter = [{ throttle = "60s" }], or no throttle',
+    ),
+    "W0702": Code(
+        "the queue is short",
+        "If all sensors report at once, the queue cannot hold one reading of each.",
+        "[pipeline]\nqueue = 4 with 10 sensors",
+        "queue = 20",
+    ),
+}
+
+
+def explain(code: str) -> str:
+    """The text of `edgeuk explain`. Raises `UsageError` for a code that does not exist."""
+    name = code.strip().strip("[]").upper()
+    found = CODES.get(name)
+    if not found:
+        hint = nearest(name, CODES)
+        raise UsageError(f"there is no code `{code}`", hint=hint)
+    parts = [f"{name}: {found.title}", found.cause]
+    if found.example:
+        parts += [_block("wrong:", found.example), _block("right:", found.fix)]
+    else:
+        parts.append(found.fix)
+    return "\n\n".join(parts)
+
+
+def _block(word: str, text: str) -> str:
+    return "\n".join([word, *(f"    {line}" for line in text.split("\n"))])

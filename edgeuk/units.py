@@ -1,0 +1,156 @@
+"""What is compiled for an image: one `Unit` per source file, with its flags and include folders.
+
+Paths have two forms. The real one is where a file is on this machine; the logical one
+("firmware/mqtt/client.c", "lwip/src/core/tcp.c", "generated/config.h") is the same everywhere and
+is the only one that gets into cache keys, objects and debug information.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeuk.manifest import Component, Driver
+from edgeuk.resolve import Image
+
+COMMON = (
+    *("-std=c11", "-g", "-ffunction-sections", "-fdata-sections"),
+    *("-fno-stack-protector", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
+)
+FREESTANDING = ("-Oz", "-ffreestanding", "-fno-sanitize=all", "-Qunused-arguments")
+NATIVE = ("-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
+WARNINGS = (
+    *("-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wno-sign-conversion"),
+    *("-Wimplicit-fallthrough", "-Wvla", "-Werror"),
+)
+# Which warnings the system's compiler has is not ours to know: the pinned one is the judge.
+NATIVE_WARNINGS = ("-Wall", "-Wextra")
+NO_WARNINGS = ("-w",)  # sources of others
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The real folders behind the first component of logical paths."""
+
+    roots: Mapping[str, Path]  # "firmware", "drivers", "generated", a third-party name
+
+    def real(self, logical: str) -> Path:
+        """Where a logical path is on this machine."""
+        if logical.startswith("/"):
+            return Path(logical)
+        root, _, rest = logical.partition("/")
+        return self.roots[root] / rest
+
+    def logical(self, path: str) -> str:
+        """The logical form of a real, absolute path; outside all folders, the path itself."""
+        for name, root in self.roots.items():
+            prefix = f"{root}/"
+            if path.startswith(prefix):
+                return f"{name}/{path[len(prefix) :]}"
+        return path
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One file to compile."""
+
+    part: str  # what its bytes are counted for: component/x, driver/x, third_party/x, generated
+    source: str  # logical path
+    flags: tuple[str, ...]
+    includes: tuple[str, ...]  # logical folders, in order
+
+    @property
+    def object(self) -> str:
+        """The object file, relative to the output folder; the linker's map names it."""
+        return f"obj/{self.source}.o"
+
+
+def is_native(image: Image) -> bool:
+    """Whether the image is a process on this machine."""
+    return image.cpu.target in ("", "native", "host")
+
+
+def tree(image: Image, out: Path, others: Mapping[str, Path]) -> Tree:
+    """The folders of a build; `others`: third-party sources and the compiler's own headers."""
+    folders = {"generated": out, **others}
+    # "arch/armv7m" is two levels below the folder of all components.
+    folders["firmware"] = image.arch.folder.parents[image.arch.name.count("/")]
+    for driver in image.drivers:
+        folders["drivers"] = driver.folder.parent
+    return Tree({name: folder.resolve() for name, folder in folders.items()})
+
+
+def components(image: Image) -> list[tuple[Component, tuple[str, ...]]]:
+    """Architecture and components with the sources of each, sorted by name."""
+    every: list[tuple[Component, tuple[str, ...]]] = [(image.arch, image.arch.sources)]
+    every += [(p.component, p.sources) for p in image.components]
+    return sorted(every, key=lambda item: item[0].name)
+
+
+def units(image: Image) -> list[Unit]:
+    """Everything to compile, in the order in which it is linked."""
+    native = is_native(image)
+    flags = (*COMMON, *(NATIVE if native else FREESTANDING), *image.cpu.flags)
+    ours = (*flags, *(NATIVE_WARNINGS if native else WARNINGS))
+    every = components(image)
+    # The C library's headers are everyone's, as a hosted compiler's would be.
+    public = [f"firmware/{c.name}/{i}" for c, _ in every if "libc" in c.provides for i in c.include]
+    base = ("generated", "firmware/include", "firmware", *public)
+    found = []
+    for component, sources in every:
+        includes = (*_includes(component), *base)
+        for source in sources:
+            path = f"firmware/{component.name}/{source}"
+            found.append(Unit(_part(component), path, ours, includes))
+        for name, theirs in sorted(component.third_party.items()):
+            for source in theirs:
+                part, path = f"third_party/{name}", f"{name}/{source}"
+                found.append(Unit(part, path, (*flags, *NO_WARNINGS), includes))
+    for driver in image.drivers:
+        includes = (f"drivers/{driver.name}", *base)
+        for source in driver.sources:
+            path = f"drivers/{driver.name}/{source}"
+            found.append(Unit(f"driver/{driver.name}", path, ours, includes))
+    includes = (*(f"drivers/{d.name}" for d in image.drivers), *base)
+    for name in ("devices.c", "pipeline.c"):
+        found.append(Unit("generated", f"generated/{name}", ours, includes))
+    return found
+
+
+def budgets(image: Image) -> dict[str, Mapping[str, int]]:
+    """Part -> budget on the image's architecture, for parts that state one."""
+    arch = image.arch.name.removeprefix("arch/")
+    stated: dict[str, Mapping[str, int]] = {}
+    for component, _ in components(image):
+        if arch in component.budget:
+            stated[_part(component)] = component.budget[arch]
+    for driver in image.drivers:
+        if arch in driver.budget:
+            stated[_driver_part(driver)] = driver.budget[arch]
+    return stated
+
+
+def covered(image: Image) -> dict[str, tuple[str, ...]]:
+    """Part -> third-party parts that its budget covers: those that the component compiles."""
+    return {
+        _part(c): tuple(f"third_party/{name}" for name in sorted(c.third_party))
+        for c, _ in components(image)
+        if c.third_party
+    }
+
+
+def _part(component: Component) -> str:
+    return component.name if component.name.startswith("arch/") else f"component/{component.name}"
+
+
+def _driver_part(driver: Driver) -> str:
+    return f"driver/{driver.name}"
+
+
+def _includes(component: Component) -> list[str]:
+    """A component's own include folders; "lwip:src/include" is inside third-party sources."""
+    found = []
+    for include in component.include:
+        name, colon, folder = include.partition(":")
+        inside = f"{name}/{folder}" if colon else f"firmware/{component.name}/{include}"
+        found.append(inside.removesuffix("/."))
+    return found

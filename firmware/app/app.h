@@ -1,0 +1,26 @@
+// app/app.h: what the parts of the app layer know of each other.
+#ifndef APP_APP_H
+#define APP_APP_H
+#include <stddef.h>
+#include <stdint.h>
+#include "mqtt/mqtt.h"
+
+// The pipeline's way to the broker: connects, announces itself, and empties the queue.
+// Without `mqtt.host` in the device configuration it says so and readings stay in the queue.
+void publisher_start(void);
+
+enum topic { TOPIC_DATA, TOPIC_STATUS, TOPIC_STATISTICS };
+// Publish retained or not with the readings' QoS; the statuses of mqtt_publish().
+int publisher_send(enum topic topic, const uint8_t *payload, uint16_t len, uint8_t qos, int retain);
+// "<mqtt.topic>/": what SenML names begin with.
+const char *publisher_base_name(void);
+// Room for one message, EK_MESSAGE_BYTES; free between two calls from the event loop.
+uint8_t *publisher_buffer(size_t *size);
+const struct mqtt_stats *publisher_mqtt_stats(void);
+// Readings given up because not even one fitted into the broker's largest packet.
+uint32_t publisher_unsendable(void);
+
+// Send a statistics record now and every pipeline_settings.statistics_s from now on.
+void statistics_start(void);
+void statistics_send(void);
+#endif

@@ -1,0 +1,148 @@
+// publisher.c: joins the pipeline's queue to the MQTT client.
+//
+// Readings leave the queue only while connected and only into room that is there, so a broker's
+// absence fills the queue, whose overflow policy then decides. Times are written at the last
+// moment: a reading taken before the time of day was known still gets its own.
+#include "app/app.h"
+#include "config.h"
+#include "ek/device_config.h"
+#include "ek/log.h"
+#include "mqtt/client.h"
+#include "mqtt/mqtt.h"
+#include "pipeline/pipeline.h"
+
+#include <string.h>
+
+enum { TOPIC_BASE_MAX = 64 };    // bytes of `mqtt.topic`; edgeuk checks it when it writes the blob
+enum { MESSAGE_BYTES_MIN = 64 }; // one record with the longest usual name; below it give up
+
+static const char *const suffixes[] = {
+    [TOPIC_DATA] = "data", [TOPIC_STATUS] = "status", [TOPIC_STATISTICS] = "stats"};
+static char base[TOPIC_BASE_MAX + 2]; // "<mqtt.topic>/"
+static uint8_t outbox[EK_MQTT_OUTBOX_BYTES], receive[EK_MQTT_RECEIVE_BYTES];
+static uint8_t message[EK_MESSAGE_BYTES];
+static struct mqtt_client client;
+static struct mqtt_options options;
+static uint32_t unsendable;
+static bool started;
+
+static void topic_of(char *out, size_t size, enum topic topic) {
+    ek_format(out, size, "%s%s", base, suffixes[topic]);
+}
+
+int publisher_send(enum topic topic, const uint8_t *payload, uint16_t len, uint8_t qos,
+                   int retain) {
+    if (!started) {
+        return EK_ECLOSED;
+    }
+    char name[sizeof base + 8];
+    topic_of(name, sizeof name, topic);
+    const struct mqtt_message out = {.topic = name,
+                                     .topic_len = (uint16_t)strlen(name),
+                                     .payload = payload,
+                                     .payload_len = len,
+                                     .qos = qos,
+                                     .retain = retain != 0};
+    return mqtt_publish(&client, &out);
+}
+
+// Empty the queue into the client until one of them ends. A pack too large for this broker is made
+// smaller; a single reading that is still too large is given up and counted.
+static void drain(void) {
+    size_t size = sizeof message;
+    while (started && mqtt_connected(&client)) {
+        unsigned count;
+        size_t len = pipeline_encode(message, size, base, &count);
+        if (count == 0) {
+            return;
+        }
+        int status = publisher_send(TOPIC_DATA, message, (uint16_t)len, pipeline_settings.qos, 0);
+        if (status >= 0) {
+            pipeline_take(count);
+        } else if (status == EK_ERANGE && size / 2 >= MESSAGE_BYTES_MIN) {
+            size /= 2;
+        } else if (status == EK_ERANGE) {
+            pipeline_take(1);
+            unsendable++;
+        } else {
+            return; // no room: on_room or the next connection brings us back
+        }
+    }
+}
+
+static void on_connected(void *arg, bool session_present) {
+    (void)arg;
+    ek_log("mqtt: connected to %s:%u, %s session", options.host, options.port,
+           session_present ? "resumed" : "new");
+    static const uint8_t online[] = "online";
+    (void)publisher_send(TOPIC_STATUS, online, sizeof online - 1, 1, 1);
+    statistics_send();
+    drain();
+}
+
+static void on_disconnected(void *arg, int status, uint8_t reason, uint32_t retry_ms) {
+    (void)arg;
+    ek_log("mqtt: %s:%u: %s (reason 0x%02x), next attempt in %u ms", options.host, options.port,
+           ek_status_name(status), reason, (unsigned)retry_ms);
+}
+
+static void on_room(void *arg) {
+    (void)arg;
+    drain();
+}
+
+static void on_acknowledged(void *arg, uint16_t id, uint8_t reason) {
+    (void)arg;
+    if (reason >= 0x80) {
+        ek_log("mqtt: message %u refused by the broker (reason 0x%02x)", id, reason);
+    }
+    drain();
+}
+
+const char *publisher_base_name(void) { return base; }
+uint32_t publisher_unsendable(void) { return unsendable; }
+const struct mqtt_stats *publisher_mqtt_stats(void) { return mqtt_get_stats(&client); }
+
+uint8_t *publisher_buffer(size_t *size) {
+    *size = sizeof message;
+    return message;
+}
+
+void publisher_start(void) {
+    const char *name = ek_device_config("name", "edgeuk");
+    ek_format(base, sizeof base, "%s/", ek_device_config("mqtt.topic", name));
+    pipeline_on_ready(drain);
+
+    options = (struct mqtt_options){
+        .host = ek_device_config("mqtt.host", ""),
+        .port = (uint16_t)ek_device_config_u32("mqtt.port", 1883),
+        .client_id = ek_device_config("mqtt.client_id", name),
+        .username = ek_device_config("mqtt.username", NULL),
+        .password = ek_device_config("mqtt.password", NULL),
+        .keep_alive_s = (uint16_t)ek_device_config_u32("mqtt.keep_alive_s", 60),
+        .session_expiry_s = ek_device_config_u32("mqtt.session_expiry_s", 3600),
+        .version = (uint8_t)ek_device_config_u32("mqtt.version", 5),
+        .receive = receive,
+        .receive_size = sizeof receive,
+        .outbox = outbox,
+        .outbox_size = sizeof outbox,
+        .on_connected = on_connected,
+        .on_disconnected = on_disconnected,
+        .on_acknowledged = on_acknowledged,
+        .on_room = on_room,
+    };
+    if (options.host[0] == 0) {
+        ek_log("app: no broker: the device configuration has no mqtt.host; readings stay queued");
+        return;
+    }
+    static char will_topic[sizeof base + 8];
+    topic_of(will_topic, sizeof will_topic, TOPIC_STATUS);
+    static const uint8_t offline[] = "offline";
+    options.will = (struct mqtt_will){.topic = will_topic,
+                                      .payload = offline,
+                                      .payload_len = sizeof offline - 1,
+                                      .qos = 1,
+                                      .retain = true};
+    started = true;
+    mqtt_start(&client, &options);
+}

@@ -1,0 +1,37 @@
+// core.h: registers of the Armv7-M system space, and the symbols of link.ld.in. The numbers in
+// parentheses are sections of Arm DDI 0403E (Armv7-M Architecture Reference Manual).
+#ifndef ARMV7M_CORE_H
+#define ARMV7M_CORE_H
+#include <stdint.h>
+
+#define SYST_CSR 0xE000E010u  // SysTick control and status (B3.3)
+#define SYST_RVR 0xE000E014u  // reload value, 24 bits
+#define SYST_CVR 0xE000E018u  // current value
+#define NVIC_ISER 0xE000E100u // interrupt set-enable, 32 lines a register (B3.4)
+#define NVIC_ICER 0xE000E180u // interrupt clear-enable
+#define SCB_ICSR 0xE000ED04u  // interrupt control and state (B3.2)
+#define SCB_VTOR 0xE000ED08u  // vector table offset
+#define SCB_AIRCR 0xE000ED0Cu // application interrupt and reset control
+#define SCB_CCR 0xE000ED14u   // configuration and control
+#define SCB_CFSR 0xE000ED28u  // configurable fault status
+#define SCB_HFSR 0xE000ED2Cu  // hard fault status
+#define SCB_BFAR 0xE000ED38u  // bus fault address
+
+extern uint32_t __text_start[], __text_end[];
+extern uint32_t __data_start[], __data_end[], __data_load[];
+extern uint32_t __bss_start[], __bss_end[];
+extern uint32_t __stack_bottom[], __stack_top[];
+extern const uint8_t __config_start[], __config_end[];
+
+// Exception handlers, for the vector table.
+void armv7m_fault(void);
+void armv7m_tick(void);
+void armv7m_wake(void);
+
+// What the fault handler saved for arch_backtrace(); stack NULL: no fault, or no readable stack.
+struct fault_context {
+    uintptr_t pc, lr;
+    const uint32_t *stack; // above the exception frame
+};
+extern struct fault_context armv7m_fault_context;
+#endif

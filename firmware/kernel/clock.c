@@ -1,0 +1,25 @@
+// clock.c: time since boot comes from the arch; the time of day is an offset to it (ek/clock.h).
+#include "arch/arch.h"
+#include "ek/clock.h"
+#include "ek/log.h"
+
+static int64_t boot_unix_ms;
+static bool known;
+
+uint64_t ek_clock_us(void) { return arch_clock_us(); }
+
+bool ek_clock_boot_unix_ms(int64_t *out) {
+    *out = boot_unix_ms;
+    return known;
+}
+
+void ek_clock_set_unix_ms(int64_t unix_ms, const char *source) {
+    int64_t boot_ms = unix_ms - (int64_t)(ek_clock_us() / 1000);
+    if (!known) {
+        ek_log("clock: %lld s since 1970, from %s", (long long)(unix_ms / 1000), source);
+    } else if (boot_ms - boot_unix_ms > 1000 || boot_unix_ms - boot_ms > 1000) {
+        ek_log("clock: corrected by %lld ms, from %s", (long long)(boot_ms - boot_unix_ms), source);
+    }
+    boot_unix_ms = boot_ms;
+    known = true;
+}

@@ -1,0 +1,32 @@
+// init.c: what happens before the app's first line.
+#include <string.h>
+#include "arch/arch.h"
+#include "ek/log.h"
+#include "kernel/internal.h"
+#include "kernel/kernel.h"
+
+static void put(const char *text) {
+    if (ek_role_console.ops) {
+        (void)ek_role_console.ops->write(ek_role_console.dev, (const uint8_t *)text, strlen(text));
+    }
+}
+
+// The banner's first half appears before anything that may hang; nothing else is printed between
+// the two halves.
+void kernel_init(void) {
+    char banner[64];
+    stack_paint();
+    arch_init();
+    if (ek_role_console.ops) {
+        (void)ek_role_console.ops->init(ek_role_console.dev); // without a console we run silently
+    }
+    ek_format(banner, sizeof banner, "edgeuk %s %s: entropy ", ek_board_name, ek_build_id);
+    put(banner);
+    int config = device_config_init();
+    random_init();
+    put(kernel_entropy_source());
+    put("\n");
+    if (config == EK_EPROTO) {
+        ek_log("config: damaged, ignored");
+    }
+}

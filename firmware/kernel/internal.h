@@ -1,0 +1,35 @@
+// kernel/internal.h: what the kernel's files know of each other and nobody else does.
+#ifndef KERNEL_INTERNAL_H
+#define KERNEL_INTERNAL_H
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// format.c: ek_format() with a va_list.
+int format_list(char *out, size_t size, const char *format, va_list args);
+// log.c: one line, `lead` before the formatted text.
+void log_list(const char *lead, const char *format, va_list args);
+
+// timer.c: run timers that are due; true if one ran. A bounded number each time.
+bool timer_run(void);
+// ek_clock_us() at which the next timer is due; UINT64_MAX without one.
+uint64_t timer_next_us(void);
+
+// chacha20.c: one block of RFC 8439, 2.3: key, counter and nonce in `input`, out as bytes.
+void chacha20_block(const uint32_t input[12], uint8_t out[64]);
+
+// random.c: seed the generator from the best source there is.
+void random_init(void);
+
+// device_config.c: find and check the blob. Returns what device_config_use() says.
+int device_config_init(void);
+// Check one blob of at most `size_max` bytes; NULL stands for none. EK_OK, EK_ENOENT (nothing
+// there), EK_EPROTO (damaged). Afterwards, ek_device_config() reads it in place.
+int device_config_use(const uint8_t *blob, size_t size_max);
+// CRC-32 of the configuration in use, 0 without one.
+uint32_t device_config_crc(void);
+
+// stack.c: fill what is unused of the stack with a pattern.
+void stack_paint(void);
+#endif

@@ -1,0 +1,91 @@
+// random.c: random numbers (ek/random.h) from ChaCha20 with fast key erasure: half of each block
+// becomes the next key, so that what leaks later does not tell what was drawn before.
+// Left out: reseeding. A device that reboots for its updates draws far less than 2^64 blocks.
+#include <string.h>
+#include "arch/arch.h"
+#include "ek/random.h"
+#include "kernel/internal.h"
+#include "kernel/kernel.h"
+
+enum { KEY_BYTES = 32, TRIES_MAX = 64, JITTER_SAMPLES = 16 };
+
+static uint32_t state[12]; // key (8 words), counter and nonce, which stay 0: the key never repeats
+static const char *source;
+
+// Draw KEY_BYTES bytes at most and step to the next key.
+static void step(uint8_t *data, size_t len) {
+    uint8_t block[64];
+    chacha20_block(state, block);
+    memcpy(state, block, KEY_BYTES);
+    memcpy(data, block + KEY_BYTES, len);
+    memset(block, 0, sizeof block);
+    __asm__ volatile("" : : "r"(block) : "memory"); // the compiler must not drop the erasure
+}
+
+// Mix `len` (at most KEY_BYTES) bytes into the key.
+static void absorb(const void *data, size_t len) {
+    uint8_t *key = (uint8_t *)state;
+    for (size_t i = 0; i < len; i++) {
+        key[i] ^= ((const uint8_t *)data)[i];
+    }
+    step(key, 0);
+}
+
+static bool seed_from_device(uint8_t seed[KEY_BYTES]) {
+    const struct ek_entropy *role = &ek_role_entropy;
+    if (!role->ops || role->ops->init(role->dev) != EK_OK) {
+        return false;
+    }
+    size_t len = 0;
+    for (int tries = 0; tries < TRIES_MAX && len < KEY_BYTES; tries++) {
+        int got = role->ops->read(role->dev, seed + len, KEY_BYTES - len);
+        if (got < 0) {
+            return false;
+        }
+        len += (size_t)got;
+    }
+    return len == KEY_BYTES;
+}
+
+// Some bits from how long the processor takes, which emulation and caches vary. An attacker who
+// knows the machine may guess them: reported as weak.
+static void absorb_jitter(void) {
+    for (int i = 0; i < JITTER_SAMPLES; i++) {
+        uint64_t now_us = arch_clock_us();
+        absorb(&now_us, sizeof now_us);
+    }
+}
+
+void random_init(void) {
+    uint8_t seed[KEY_BYTES] = {0};
+    if (seed_from_device(seed)) {
+        source = ek_role_entropy.ops->name ? ek_role_entropy.ops->name : "device";
+    } else if (arch_random(seed, sizeof seed) == sizeof seed) {
+        source = "processor";
+    } else {
+        source = "clock jitter (weak)";
+        absorb_jitter();
+    }
+    absorb(seed, sizeof seed);
+    // Devices that differ in nothing else differ in their configuration.
+    uint32_t crc = device_config_crc();
+    absorb(&crc, sizeof crc);
+}
+
+const char *kernel_entropy_source(void) { return source; }
+
+void ek_random(void *data, size_t len) {
+    uint8_t *out = data;
+    while (len > 0) {
+        size_t part = len < KEY_BYTES ? len : KEY_BYTES;
+        step(out, part);
+        out += part;
+        len -= part;
+    }
+}
+
+uint32_t ek_random32(void) {
+    uint32_t value;
+    ek_random(&value, sizeof value);
+    return value;
+}

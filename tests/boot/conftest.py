@@ -1,0 +1,136 @@
+"""Real images, built by the SDK, run in QEMU or as a process against a real broker.
+
+`gateways` builds (each text and board once); `boot` runs one with a device configuration in which
+`localhost` is this machine, whatever the board. Whatever a test starts, ends with it.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from edgeuk import device_config
+from edgeuk.build import BuildResult, build
+from edgeuk.catalog import Catalog, find_board, load_catalog
+from edgeuk.device_config import device_values
+from edgeuk.gateway import load_gateway
+from edgeuk.resolve import Image, resolve
+from edgeuk.run.broker import Broker
+from edgeuk.run.host import Host
+from edgeuk.run.monitor import Message, Monitor
+from edgeuk.run.process import Process
+from edgeuk.run.qemu import Qemu
+from edgeuk.run.session import localised, uplink
+
+TOPIC = "test/gateway"
+HEAD = f"""\
+schema = 1
+name = "gateway"
+[mqtt]
+url = "mqtt://localhost:1883"
+topic = "{TOPIC}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An image, and what the resolver knows of it."""
+
+    image: Image
+    result: BuildResult
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    return load_catalog()
+
+
+@pytest.fixture(scope="session")
+def gateways(
+    tmp_path_factory: pytest.TempPathFactory, catalog: Catalog
+) -> Callable[[str, str], Built]:
+    known: dict[str, Built] = {}
+
+    def get(board: str, text: str) -> Built:
+        key = hashlib.sha256(f"{board}\n{text}".encode()).hexdigest()
+        if key not in known:
+            folder = tmp_path_factory.mktemp("gateway")
+            path = folder / "gateway.toml"
+            path.write_text(HEAD + text)
+            image = resolve(load_gateway(path, catalog), find_board(catalog, board), catalog)
+            known[key] = Built(image, build(image, folder / "build" / board))
+        return known[key]
+
+    return get
+
+
+Boot = Callable[..., Process]
+
+
+@pytest.fixture
+def boot(tmp_path: Path) -> Iterator[Boot]:
+    with ExitStack() as stack:
+
+        def start(
+            built: Built,
+            values: Mapping[str, str] | None = None,
+            *,
+            netdev: str = "",
+            extra: Sequence[str] = (),
+        ) -> Process:
+            """`values` override the gateway file's; a value of "" takes a key out."""
+            every = {**device_values(built.image.gateway, None), **(values or {})}
+            every = {key: value for key, value in every.items() if value}
+            board = built.image.board
+            net = uplink(board, every)
+            blob = device_config.encode(localised(every, net.host))
+            log = tmp_path / "console.log"
+            machine: Process
+            if board.qemu is None:
+                machine = Host(built.result.image, blob, log=log)
+            else:
+                machine = Qemu(
+                    board,
+                    built.result.image,
+                    blob,
+                    netdev=netdev or net.netdev,
+                    extra=extra,
+                    log=log,
+                )
+            return stack.enter_context(machine)
+
+        yield start
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    with Broker(kind="mosquitto", log=tmp_path / "broker.log") as running:
+        yield running
+
+
+@pytest.fixture
+def monitor(broker: Broker) -> Iterator[Monitor]:
+    with Monitor("127.0.0.1", broker.port, TOPIC) as running:
+        yield running
+
+
+def collect(
+    monitor: Monitor, enough: Callable[[list[Message]], bool], limit_s: float = 30.0
+) -> list[Message]:
+    """Messages until there are `enough`; fails the test when `limit_s` passes between two."""
+    messages: list[Message] = []
+    while not enough(messages):
+        message = monitor.get(limit_s)
+        assert message is not None, f"only {len(messages)} messages within {limit_s} s"
+        messages.append(message)
+    return messages
+
+
+def readings(messages: Sequence[Message], name: str) -> list:
+    """Every reading of one sensor, in order of arrival."""
+    return [
+        r for m in messages if m.kind == "data" for r in m.readings() if r.name == f"{TOPIC}/{name}"
+    ]

@@ -1,0 +1,129 @@
+"""The product's main job on every board: sensors are polled by the booted image, and their readings
+reach a real broker with the right values, units, times and order.
+
+Modbus registers are served by pymodbus, the temperature by QEMU's tmp105 model, time by an SNTP
+server of the test. Expected values are those that the peer was given.
+"""
+
+import itertools
+import time
+
+import pytest
+from conftest import collect, readings
+from peers import ModbusServer, Sntp, float_registers
+
+METER = """
+[servers]
+main = "localhost:502"
+[pipeline]
+encoding = "{encoding}"
+[[sensor]]
+name = "voltage"
+driver = "modbus_tcp"
+at = "main/1"
+register = "input:0"
+type = "float32"
+unit = "V"
+decimals = 2
+every = "200ms"
+[[sensor]]
+name = "count"
+driver = "modbus_tcp"
+at = "main/1"
+register = "holding:10"
+type = "i32"
+word_order = "CDAB"
+every = "200ms"
+filter = [{{ offset = 5 }}, {{ multiply = 0.5 }}]
+decimals = 1
+"""
+TEMPERATURE = """
+[[sensor]]
+name = "air"
+driver = "tmp105"
+at = "i2c0:0x48"
+every = "200ms"
+"""
+MODBUS_BOARDS = ["x86-microvm", "virt-aarch64", "host"]
+
+
+@pytest.mark.parametrize("encoding", ["senml+cbor", "senml+json"])
+@pytest.mark.parametrize("board", MODBUS_BOARDS)
+def test_modbus_readings_arrive_with_value_unit_time_and_order(
+    gateways, boot, broker, monitor, board, encoding
+):
+    built = gateways(board, METER.format(encoding=encoding))
+    registers = float_registers({0: 230.25}) | {10: 0xFFFE, 11: 0xFFFF}  # -2, low word first
+    with ModbusServer(registers) as meter, Sntp() as clock:
+        boot(
+            built,
+            {
+                "mqtt.port": str(broker.port),
+                "server.main": f"localhost:{meter.port}",
+                "net.ntp": f"localhost:{clock.port}",
+            },
+        )
+        messages = collect(monitor, lambda m: len(readings(m, "voltage")) >= 12)
+
+    voltage = readings(messages, "voltage")
+    assert {(r.value, r.unit, r.quality) for r in voltage} == {(230.25, "V", "")}
+    assert {(r.value, r.unit) for r in readings(messages, "count")} == {(1.5, "")}  # (-2 + 5) / 2
+    gaps = [b.time - a.time for a, b in itertools.pairwise(voltage)]
+    assert all(gap > 0 for gap in gaps)
+    assert sum(gaps) / len(gaps) == pytest.approx(0.2, rel=0.25)
+    assert abs(voltage[-1].time - time.time()) < 10
+
+
+@pytest.mark.parametrize("celsius", [21.5, -12.25])
+def test_i2c_temperature_follows_the_sensor(gateways, boot, broker, monitor, celsius):
+    machine = boot(gateways("lm3s6965evb", TEMPERATURE), {"mqtt.port": str(broker.port)})
+    sensor = next(
+        f"/machine/peripheral/{entry['name']}"
+        for entry in machine.qmp("qom-list", path="/machine/peripheral")
+        if "tmp105" in entry["type"]
+    )
+    machine.qmp("qom-set", path=sensor, property="temperature", value=int(celsius * 1000))
+    messages = collect(
+        monitor, lambda m: [r.value for r in readings(m, "air")][-5:] == [celsius] * 5
+    )
+    assert {r.unit for r in readings(messages, "air")} == {"Cel"}
+
+
+def test_status_is_retained_and_the_will_says_offline(gateways, boot, broker, monitor):
+    machine = boot(gateways("x86-microvm", TEMPERATURE_FREE), {"mqtt.port": str(broker.port)})
+    online = collect(monitor, lambda m: any(x.kind == "status" for x in m))
+    assert [x.payload for x in online if x.kind == "status"] == [b"online"]
+    machine.stop()
+    offline = collect(
+        monitor, lambda m: any(x.kind == "status" and x.payload == b"offline" for x in m)
+    )
+    assert offline
+
+
+TEMPERATURE_FREE = """
+[[sensor]]
+name = "wave"
+driver = "sim"
+shape = "ramp"
+low = 0
+high = 10
+period = "2s"
+every = "100ms"
+"""
+
+
+@pytest.mark.parametrize("board", ["x86-microvm", "virt-aarch64", "lm3s6965evb", "host"])
+def test_simulated_readings_say_so_and_statistics_are_kept(gateways, boot, broker, monitor, board):
+    text = '[pipeline]\nstatistics = "1s"\n' + TEMPERATURE_FREE
+    boot(gateways(board, text), {"mqtt.port": str(broker.port)})
+    messages = collect(
+        monitor,
+        lambda m: len(readings(m, "wave")) >= 30 and sum(x.kind == "stats" for x in m) >= 3,
+    )
+    assert {r.quality for r in readings(messages, "wave")} == {"simulated"}
+    last = [x for x in messages if x.kind == "stats"][-1]
+    stats = {r.name.rsplit("/", 1)[-1]: r.value for r in last.readings()}
+    assert stats["uptime"] >= 1
+    assert stats["dropped"] == stats["errors"] == 0
+    assert stats["connects"] == 1
+    assert 0 < stats["stack_max"] < stats["stack_size"]

@@ -1,0 +1,169 @@
+"""Gateway and device files that are right: what they become, and the warnings they may carry.
+
+What is wrong with files is in test_document_bad_files.py.
+"""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from edgeuk.errors import ConfigError, report
+from edgeuk.gateway import At, Filter, Mqtt, Network, Pipeline, load_device, load_gateway
+
+FULL = """
+schema = 1
+name = "meter"
+board = "demo-m3"
+
+[mqtt]
+url = "mqtt://broker.example:1884/"
+topic = "sites/north/meter"
+username = "meter"
+client_id = "meter-1"
+qos = 2
+version = 4
+keep_alive = "2m"
+session_expiry = "0s"
+
+[network]
+address = "192.168.1.20/24"
+gateway = "192.168.1.1"
+dns = "9.9.9.9"
+ntp = "pool.ntp.org"
+hostname = "meter"
+
+[servers]
+main = "192.168.1.50"
+other = "plc.local:5020"
+
+[pipeline]
+queue = 100
+overflow = "block"
+encoding = "senml+json"
+batch = "1.5s"
+statistics = "1h"
+
+[[sensor]]
+name = "air/1"
+driver = "tmp105"
+at = "i2c0:0x48"
+every = "500ms"
+filter = [{ median = 5 }, { delta = 0.25, heartbeat = "60s" }]
+
+[[sensor]]
+name = "volt"
+driver = "modbus"
+at = "other/7"
+register = "input:0"
+timeout = "500ms"
+unit = "V"
+decimals = 1
+every = "10s"
+
+[[sensor]]
+name = "wave"
+driver = "sim"
+shape = "ramp"
+low = -1.5
+unit = "x-wave"
+every = "1h"
+"""
+LEAST = """
+schema = 1
+name = "a"
+[[sensor]]
+name = "w"
+driver = "sim"
+shape = "sine"
+every = "1s"
+"""
+
+
+def write(folder: Path, text: str, name: str = "gateway.toml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_a_full_file_loads(catalog, tmp_path):
+    gateway = load_gateway(write(tmp_path, FULL), catalog)
+    assert (gateway.name, gateway.board) == ("meter", "demo-m3")
+    assert gateway.mqtt == Mqtt(
+        "broker.example", 1884, "sites/north/meter", "meter", "", "meter-1", 2, 4, 120, 0
+    )
+    assert gateway.network == Network(
+        "192.168.1.20", 24, "192.168.1.1", "9.9.9.9", "pool.ntp.org", "meter"
+    )
+    assert gateway.servers == {"main": "192.168.1.50:502", "other": "plc.local:5020"}
+    assert gateway.pipeline == Pipeline(100, "block", "senml+json", 1500, 3600)
+    assert gateway.warnings == ()
+
+
+def test_sensors_are_complete(catalog, tmp_path):
+    air, volt, wave = load_gateway(write(tmp_path, FULL), catalog).sensors
+    assert (air.name, air.at, air.every_ms) == ("air/1", At("i2c0:0x48", "i2c0", 0x48), 500)
+    assert (air.unit, air.decimals) == ("Cel", 3)  # the driver's
+    assert air.filters == (
+        Filter("median", {"median": 5}),
+        Filter("delta", {"delta": Decimal("0.25"), "heartbeat": 60_000}),
+    )
+    assert (volt.at, volt.unit, volt.decimals) == (At("other/7", "other", 7), "V", 1)
+    assert volt.props == {"register": "input:0", "timeout": "500ms"}  # host.py: as written
+    assert wave.props == {"shape": "ramp", "low": Decimal("-1.5"), "high": 10, "period": 10_000}
+    assert (wave.at, wave.unit, wave.decimals, wave.every_ms) == (None, "x-wave", 3, 3_600_000)
+
+
+def test_the_least_file_has_defaults(catalog, tmp_path):
+    gateway = load_gateway(write(tmp_path, LEAST), catalog)
+    assert gateway.board == ""
+    assert gateway.mqtt == Mqtt("", 1883, "", "", "", "", 1, 5, 60, 3600)
+    assert gateway.network == Network("", 0, "", "", "", "")
+    assert gateway.pipeline == Pipeline(64, "drop_oldest", "senml+cbor", 100, 60)
+    assert gateway.settings == {"name": "a"}  # what the file does not say is the firmware's choice
+
+
+def test_warnings_do_not_stop_the_work(catalog, tmp_path):
+    path = write(tmp_path, LEAST + 'filter = [{ throttle = "500ms" }]\n')
+    gateway = load_gateway(path, catalog)
+    assert report(gateway.warnings) == (
+        f"{path}:9:24: warning[W0701]: `throttle` of 500ms is shorter than the sensor's period\n"
+        '   9 | filter = [{ throttle = "500ms" }]\n'
+        "     |                        ^^^^^^^\n"
+        f"note: {path}:8:9: the period is given here\n"
+        '   8 | every = "1s"\n'
+        "     |         ^^^^\n"
+        "hint: every reading passes\n"
+        "\n"
+        "1 warning"
+    )
+
+
+def test_the_board_of_the_command_line_is_checked_instead_of_the_file_s(catalog, tmp_path):
+    path = write(tmp_path, FULL)
+    with pytest.raises(ConfigError, match="board `demo-x86` has no I2C bus"):
+        load_gateway(path, catalog, "demo-x86")
+
+
+def test_a_device_file_says_only_what_differs(catalog, tmp_path):
+    gateway = load_gateway(write(tmp_path, FULL), catalog)
+    text = """
+name = "meter-7"
+[mqtt]
+url = "mqtt://10.0.0.1"
+password = "secret"
+[servers]
+main = "10.0.0.2"
+"""
+    device = load_device(write(tmp_path, text, "device.toml"), gateway)
+    assert device.values == {
+        "name": "meter-7",
+        "mqtt.host": "10.0.0.1",
+        "mqtt.port": "1883",
+        "mqtt.password": "secret",
+        "server.main": "10.0.0.2:502",
+    }
+
+
+def test_an_empty_device_file_changes_nothing(tmp_path):
+    assert load_device(write(tmp_path, "", "device.toml")).values == {}

@@ -1,0 +1,88 @@
+"""edgeuk/size.py: a map as LLD 22 writes it, attributed to parts by hand."""
+
+import pytest
+
+from edgeuk.errors import BuildError
+from edgeuk.pack.elf import Elf, Section
+from edgeuk.size import LINKER, Contribution, PartSize, Sizes, check_budgets, from_json, measure
+from edgeuk.size import parse_map
+
+MAP = """\
+     VMA      LMA     Size Align Out     In      Symbol
+       0        0       4a     2 .text
+       0        0        0     1         __text_start = .
+       0        0        6     2         obj/firmware/mqtt/a.c.o:(.text.f)
+       1        1        6     1                 f
+      10       10       30     2         obj/drivers/pl011/pl011.c.o:(.text._start)
+      40       40        a     1         <internal>:(.rodata.str1.1)
+20000000 20000000     1000     1 .stack
+20001000 20001000     1000     1         . = . + 4096
+20001000       5c        8     4 .data
+20001000       5c        4     4         obj/drivers/pl011/pl011.c.o:(.data.counter)
+20001004       60        4     4         obj/firmware/mqtt/a.c.o:(.data.msg)
+20001008       64        0     1 __data_load = LOADADDR(.data)
+20001008 20001008      190     4 .bss
+20001008 20001008      190     4         obj/firmware/mqtt/a.c.o:(.bss.big)
+       0        0       29     1 .debug_loc
+       0        0       29     1         obj/firmware/mqtt/a.c.o:(.debug_loc)
+"""
+ALLOC, WRITE, NOBITS = 2, 1, 8
+SECTIONS = (
+    Section(".text", 1, ALLOC | 4, 0, 0x4A),
+    Section(".stack", NOBITS, ALLOC | 4, 0x20000000, 0x1000),
+    Section(".data", 1, ALLOC | WRITE, 0x20001000, 8),
+    Section(".bss", NOBITS, ALLOC | WRITE, 0x20001008, 0x190),
+    Section(".debug_loc", 1, 0, 0, 0x29),
+)
+OWNERS = {
+    "obj/firmware/mqtt/a.c.o": "component/mqtt",
+    "obj/drivers/pl011/pl011.c.o": "driver/pl011",
+}
+
+
+def sizes(budgets=None, previous=None) -> Sizes:
+    return measure(MAP, Elf(1, 40, 0, 0, (), SECTIONS), OWNERS, budgets or {}, previous)
+
+
+def test_map_lines_are_told_apart():
+    found = parse_map(MAP)
+    assert Contribution(".data", "obj/firmware/mqtt/a.c.o", ".data.msg", 4) in found
+    assert len(found) == 7
+
+
+def test_every_byte_belongs_to_one_part():
+    found = sizes()
+    rows = {p.part: (p.flash, p.ram) for p in found.parts}
+    assert rows == {
+        "driver/pl011": (0x30 + 4, 4),
+        "component/mqtt": (6 + 4, 4 + 0x190),
+        LINKER: (0x4A - 0x36, 0),  # strings, and the gap between two functions
+    }
+    assert (found.flash, found.ram, found.stack) == (0x4A + 8, 8 + 0x190, 0x1000)
+    assert [p.part for p in found.parts][0] == "driver/pl011"
+
+
+def test_sizes_survive_json_and_become_the_previous_ones():
+    before = from_json(sizes().to_json())
+    assert before == sizes()
+    row = next(p for p in sizes(previous=before).parts if p.part == "driver/pl011")
+    assert (row.previous_flash, row.previous_ram) == (0x34, 4)
+
+
+def test_budget_error_names_old_new_and_difference():
+    over = sizes({"driver/pl011": {"text": 50, "ram": 4}}, sizes())
+    with pytest.raises(BuildError) as e:
+        check_budgets(over, {})
+    assert e.value.what == (
+        "over budget:\n  driver/pl011: was 52, is 52 bytes of flash, 2 above its budget of 50"
+    )
+
+
+def test_budget_covers_the_third_party_code_of_a_component():
+    rows = (
+        PartSize("third_party/lwip", 900, 90),
+        PartSize("component/net/lwip", 100, 10, budget_flash=999, budget_ram=100),
+    )
+    with pytest.raises(BuildError, match="is 1000 bytes of flash, 1 above its budget of 999"):
+        check_budgets(Sizes(1000, 100, 0, rows), {"component/net/lwip": ("third_party/lwip",)})
+    check_budgets(Sizes(1000, 100, 0, rows), {})
