@@ -17,6 +17,7 @@ from typing import Any
 
 from edgeuk import objects, size, third_party, toolchain, units
 from edgeuk.cache import clear_errors, locked, write_atomic, write_changed
+from edgeuk.errors import BuildError
 from edgeuk.generate import Generated, generate
 from edgeuk.ninja import Edge, run_ninja
 from edgeuk.objects import Hashes
@@ -95,11 +96,16 @@ def build(
                 return done
         toolchain.preflight()
         _place(plan, found)
+        failed = None
         try:
             _compile_and_link(plan, found, progress, lock)
-        finally:
-            fresh = [u for u, path in found.items() if path is None]
-            found |= {u: _keep(plan, u, hashes, started_ns) for u in fresh}
+        except BuildError as e:
+            failed = e
+        # What did compile is kept, whatever else failed; but nothing of an interrupted run.
+        fresh = [u for u, path in found.items() if path is None]
+        found |= {u: _keep(plan, u, hashes, started_ns) for u in fresh}
+        if failed is not None:
+            raise failed
         return _finish(plan, found, started)
 
 
@@ -241,7 +247,7 @@ def _linker_options(image: Image) -> tuple[str, ...]:
 
 
 def _keep(plan: _Plan, unit: Unit, hashes: Hashes, started_ns: int) -> Path | None:
-    """Take a compiled unit into the cache, also when another one failed."""
+    """Take a compiled unit into the cache; None if it did not compile."""
     path = plan.out / unit.object
     if not path.is_file() or not path.with_suffix(".d").is_file():
         return None
@@ -255,7 +261,7 @@ def _finish(plan: _Plan, found: Mapping[Unit, Path | None], started: float) -> B
     program = elf.read(linked, DEBUG)
     native = units.is_native(plan.image)
     map_text = "" if native else (out / f"{MAP}.new").read_text()
-    owners = {u.object: u.part for u in plan.units}
+    owners = units.owners(plan.image, plan.units)
     budgets = {} if native else units.budgets(plan.image)
     sizes = size.measure(map_text, program, owners, budgets, _previous(out))
     size.check_budgets(sizes, units.covered(plan.image))

@@ -280,6 +280,18 @@ CODES = {
         "",
         "Shorten names, topic and password, or use fewer servers.",
     ),
+    "E0901": Code(
+        "a row of test data is not right",
+        "`edgeuk pipeline test` reads rows of time and value: seconds, then a number.",
+        "12.5; 21",
+        "12.5, 21",
+    ),
+    "E0902": Code(
+        "no test data",
+        "The CSV file has no row of time and value.",
+        "",
+        "Write rows such as `0.0, 21.5`.",
+    ),
     "W0701": Code(
         "a setting without effect",
         "A throttle or heartbeat that is shorter than the sensor's period lets every reading pass.",

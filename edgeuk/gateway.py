@@ -1,6 +1,5 @@
 """The user's files: gateway.toml (what the image is) and device.toml (one device's own values)."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,11 +9,7 @@ from edgeuk.board import Board
 from edgeuk.catalog import Catalog, check_board
 from edgeuk.document import Document, Key, read_document
 from edgeuk.errors import Fault
-from edgeuk.filters import FILTERS
-from edgeuk.filters import check as check_filter
-from edgeuk.manifest import Driver, check_props
-from edgeuk.plan import SensorSpec
-from edgeuk.plans import driver_check, host_props
+from edgeuk.sensors import I2C, At, Filter, Sensor, read_sensor
 from edgeuk.settings import (
     MQTT_PORT,
     Settings,
@@ -22,21 +17,17 @@ from edgeuk.settings import (
     read_name,
     read_settings,
 )
-from edgeuk.tables import Table, check_duration
-from edgeuk.values import (
-    DAY_MS,
-    NAME,
-    UNITS,
-    nearest,
-    show_duration,
-    unit_hint,
-)
+from edgeuk.tables import Table
+from edgeuk.values import DAY_MS, nearest
+
+__all__ = [
+    "At", "DeviceFile", "Filter", "Gateway", "Mqtt", "Network", "Pipeline", "Sensor",
+    "check_on_board", "load_device", "load_gateway",
+]  # fmt: skip
 
 SCHEMA = 1
 OVERFLOW = ("drop_oldest", "drop_newest", "block")
 ENCODINGS = ("senml+cbor", "senml+json")
-EVERY_MIN_MS = 10
-I2C_LOW, I2C_HIGH = 0x08, 0x77  # the others are reserved (UM10204, 3.1.12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,41 +67,6 @@ class Pipeline:
     encoding: str  # senml+cbor, senml+json
     batch_ms: int
     statistics_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """One step of a sensor's filter chain; `params` as edgeuk/filters.py describes them."""
-
-    kind: str
-    params: Mapping[str, Any]  # numbers with a decimal point are Decimal, durations int ms
-
-
-@dataclass(frozen=True, slots=True)
-class At:
-    """Where a sensor is: `i2c0:0x48` (bus and address) or `main/1` (server and unit)."""
-
-    text: str
-    target: str  # device or server name
-    number: int  # I2C address or unit
-
-
-@dataclass(frozen=True, slots=True)
-class Sensor:
-    """One sensor; `props` checked against its driver, with the defaults filled in.
-
-    For drivers with a host.py `props` has what the file says: no defaults, durations as texts,
-    fractions as float (`plan.SensorSpec`).
-    """
-
-    name: str
-    driver: str
-    at: At | None
-    every_ms: int
-    unit: str  # "" for none
-    decimals: int
-    props: Mapping[str, Any]  # numbers with a decimal point are Decimal, durations int ms
-    filters: tuple[Filter, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +111,7 @@ def load_gateway(path: Path, catalog: Catalog, board_name: str = "") -> Gateway:
     sensors = tuple(
         sensor
         for table in root.tables("sensor")
-        if (sensor := _sensor(table, catalog, _names(root.data.get("servers")))) is not None
+        if (sensor := read_sensor(table, catalog, _names(root.data.get("servers")))) is not None
     )
     root.close(hints={"sensors": "each sensor begins with [[sensor]]"})
     _check_sensors(root, pipeline)
@@ -198,7 +154,7 @@ def check_on_board(doc: Document, board: Board, catalog: Catalog) -> None:
         if not isinstance(table, dict):
             continue
         driver = catalog.drivers.get(str(table.get("driver")))
-        match = _I2C.fullmatch(str(table.get("at")))
+        match = I2C.fullmatch(str(table.get("at")))
         if not driver or driver.at != "i2c" or not match:
             continue
         key: Key = ("sensor", index, "at")
@@ -283,145 +239,6 @@ def _pipeline(table: Table) -> Pipeline:
     return pipeline
 
 
-def _sensor(table: Table, catalog: Catalog, servers: set[str]) -> Sensor | None:
-    """One [[sensor]]; None where its driver is unknown."""
-    hint = "letters, digits and - : . / _, at most 63, a letter or digit first (RFC 8428, 4.5.1)"
-    name = table.text("name", pattern=NAME.pattern, meaning="a SenML name", hint=hint)
-    every_ms = table.duration_ms("every", low=EVERY_MIN_MS, high=DAY_MS)
-    driver_name = table.text("driver", hint="`edgeuk drivers` lists them")
-    driver = catalog.drivers.get(driver_name)
-    sensors = [d.name for d in catalog.drivers.values() if d.cls == "sensor"]
-    if not driver or driver.cls != "sensor":
-        if driver:
-            what = f"`{driver_name}` is not a sensor but of class {driver.cls}"
-            table.fault("E0406", what, "driver", hint=nearest(driver_name, sensors))
-        elif "driver" not in table.bad:
-            what = f"unknown driver `{driver_name}`"
-            table.fault("E0301", what, "driver", hint=nearest(driver_name, sensors))
-        _filters(table, 9, every_ms)
-        return None
-    at = _at(table, driver, servers)
-    unit, decimals = _channel(table, driver)
-    filters = _filters(table, decimals, every_ms)
-    props = check_props(table, driver.props, f"driver `{driver.name}`", fill=not driver.has_host)
-    if driver.has_host:
-        props = host_props({k: table.data[k] for k in driver.props if k in table.data})
-        spec = SensorSpec(name, at.text if at else "", every_ms, decimals, props)
-        for problem in driver_check(driver, spec):
-            if problem.key not in table.bad:
-                table.fault("E0409", problem.message, problem.key, hint=problem.hint)
-    table.close()
-    return Sensor(name, driver.name, at, every_ms, unit, decimals, props, filters)
-
-
-_I2C = re.compile(r"([a-z][a-z0-9_]*):(0[xX][0-9A-Fa-f]+|[0-9]+)")
-_SERVER = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)(?:/([0-9]{1,9}))?")
-
-
-def _at(table: Table, driver: Driver, servers: set[str]) -> At | None:
-    if driver.at is None:
-        if table.take("at") is not None:
-            what = f"driver `{driver.name}` is not at any place"
-            table.fault("E0404", what, "at", of_key=True, hint="remove `at`")
-        return None
-    example = 'at = "i2c0:0x48"' if driver.at == "i2c" else 'at = "main/1"'
-    text = table.text("at", hint=example)
-    if "at" in table.bad or not text:
-        return None
-    match = (_I2C if driver.at == "i2c" else _SERVER).fullmatch(text)
-    if not match:
-        form = "bus and address" if driver.at == "i2c" else "server and unit"
-        table.fault("E0404", f"`{text}` is not {form}", "at", hint=f"such as {example}")
-        return None
-    if driver.at == "i2c":
-        number = int(match[2], 0 if match[2][:2].lower() == "0x" else 10)
-        if not I2C_LOW <= number <= I2C_HIGH:
-            what = f"an I2C address is 0x08 to 0x77, not 0x{number:02x}"
-            half = number >> 1
-            eight = I2C_LOW <= half <= I2C_HIGH and number <= 0xFF
-            hint = f"0x{half:02x}, if this is the address with the read/write bit" if eight else ""
-            table.fault("E0204", what, "at", hint=hint)
-            return None
-        return At(text, match[1], number)
-    number = int(match[2] or 255)
-    if number > 255:
-        table.fault("E0204", f"a unit is 0 to 255, not {number}", "at")
-        return None
-    if match[1] not in servers:
-        hint = nearest(match[1], servers) or f'[servers] with {match[1]} = "host:502" is missing'
-        table.fault("E0305", f"unknown server `{match[1]}`", "at", hint=hint)
-    return At(text, match[1], number)
-
-
-def _channel(table: Table, driver: Driver) -> tuple[str, int]:
-    """Unit and decimals: the driver's where it says them, else the user's."""
-    unit = table.text("unit", driver.unit)
-    decimals = table.integer("decimals", driver.decimals, high=9)
-    if driver.fixed:
-        for key, value, own in (
-            ("unit", unit, driver.unit),
-            ("decimals", decimals, driver.decimals),
-        ):
-            if value != own and own != "" and key not in table.bad:
-                what = f"driver `{driver.name}` gives {key} {own}; it cannot be changed"
-                hint = "remove it; filters `multiply` and `round` change values"
-                table.fault("E0410", what, key, hint=hint)
-        unit, decimals = driver.unit or unit, driver.decimals
-    if unit and unit not in UNITS and not unit.startswith("x-") and "unit" not in table.bad:
-        table.fault("E0308", f"unknown unit `{unit}`", "unit", hint=unit_hint(unit))
-    return unit, decimals
-
-
-def _filters(table: Table, decimals: int, every_ms: int) -> tuple[Filter, ...]:
-    example = "filter = [{ median = 5 }, { delta = 0.25 }]"
-    filters = []
-    for index, item in enumerate(table.typed("filter", list, hint=example) or ()):
-        if not isinstance(item, dict):
-            table.fault("E0203", "each filter must be a table", "filter", index, hint=example)
-            continue
-        sub = Table(table.doc, (*table.key, "filter", index), item)
-        kinds = [key for key in item if key in FILTERS]
-        if len(kinds) == 1:
-            filters.append(_filter(sub, kinds[0], decimals, every_ms))
-        elif kinds:
-            what = f"one filter has two kinds: `{kinds[0]}` and `{kinds[1]}`"
-            hint = "each filter is a table of its own: [{ ... }, { ... }]"
-            sub.fault("E0410", what, kinds[1], of_key=True, hint=hint)
-        elif item:
-            first = next(iter(item))
-            owner = [f for f in FILTERS.values() if first in (p.name for p in f.params)]
-            hint = f"such as {owner[0].example}" if owner else nearest(first, FILTERS)
-            sub.fault("E0303", f"unknown filter `{first}`", first, of_key=True, hint=hint)
-        else:
-            sub.fault("E0202", "a filter without a kind", hint=example)
-    return tuple(filters)
-
-
-def _filter(table: Table, kind: str, decimals: int, every_ms: int) -> Filter:
-    types = {param.name: param.type for param in FILTERS[kind].params}
-    params = {}
-    for name, value in table.data.items():
-        if types.get(name) == "duration":
-            ms = check_duration(table, name, value, 1, 2**32 - 1)
-            params[name] = 1 if ms is None else ms
-        else:
-            params[name] = value
-    for fault in check_filter(kind, params, decimals):
-        if fault.key in table.bad:
-            continue
-        unknown = fault.key in table and fault.key not in types
-        code = "E0201" if unknown else "E0411" if fault.key in table else "E0202"
-        at = (fault.key,) if fault.key in table else ()
-        table.fault(code, fault.what, *at, of_key=unknown, hint=fault.hint)
-    for name in ("throttle", "heartbeat"):
-        ms = params.get(name)
-        if name not in table.bad and isinstance(ms, int) and every_ms and ms < every_ms:
-            what = f"`{name}` of {show_duration(ms)} is shorter than the sensor's period"
-            also = ("the period is given here", (*table.key[:2], "every"))
-            table.fault("W0701", what, name, hint="every reading passes", also=also)
-    return Filter(kind, params)
-
-
 def _check_sensors(root: Table, pipeline: Pipeline) -> None:
     """What concerns several sensors: names and I2C addresses given twice, a queue too short."""
     doc = root.doc
@@ -443,7 +260,7 @@ def _check_sensors(root: Table, pipeline: Pipeline) -> None:
                 what = f"two sensors have the name `{name}`"
                 doc.fault("E0307", what, key, hint="each needs a name of its own", also=also)
             names.setdefault(name, key)
-        match = _I2C.fullmatch(at) if isinstance(at, str) else None
+        match = I2C.fullmatch(at) if isinstance(at, str) else None
         if match:
             place = (match[1], int(match[2], 0 if match[2][:2].lower() == "0x" else 10))
             key = ("sensor", index, "at")

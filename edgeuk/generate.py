@@ -98,7 +98,7 @@ def phases(periods_ms: Sequence[int]) -> list[int]:
 def _head(image: Image, what: str, sources: str) -> str:
     return (
         f"// {what}, written by edgeuk from {sources}.\n"
-        f"// Board: {image.board.name} ({image.board.summary}). Changes here are lost.\n"
+        f"// Board: {image.board.name} ({_comment(image.board.summary)}). Changes here are lost.\n"
     )
 
 
@@ -151,7 +151,7 @@ def _devices_c(image: Image, build_id: str) -> str:
     lines += ["// [roles]", *_roles(image), ""]
     irqs = sorted({(irq, i.name) for i in image.instances for irq in i.irqs})
     numbers = ", ".join(str(irq) for irq in sorted({irq for irq, _ in irqs})) or "0"
-    said = ", ".join(name for _, name in irqs)
+    said = ", ".join(dict.fromkeys(name for _, name in irqs))
     lines += [
         "// Interrupt lines that wake the processor" + (f": {said}" if said else ": none"),
         f"const uint16_t ek_irqs[] = {{{numbers}}};",
@@ -377,4 +377,6 @@ def _link_ld(image: Image) -> str:
         values[f"{name}_base"] = hex(region.base) if region else "0"
         values[f"{name}_size"] = hex(region.size) if region else "0"
     sources = f"{image.arch.name}/link.ld.in and boards/{image.board.name}.toml"
-    return f"/* Written by edgeuk from {sources}. */\n" + Template(template.read_text()).substitute(values)
+    return f"/* Written by edgeuk from {sources}. */\n" + Template(template.read_text()).substitute(
+        values
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeuk import toolchain
-from edgeuk.errors import BuildError
+from edgeuk.errors import BuildError, ToolError
 
 FILE = "build.ninja"
 LIMIT_S = 900  # of a whole run
@@ -28,7 +28,8 @@ class Edge:
 def run_ninja(
     edges: Sequence[Edge], out: Path, progress: Callable[[int, int, str], None], lock: int
 ) -> None:
-    """Run all `edges` in `out`. Raises `BuildError` with what the failed commands said.
+    """Run all `edges` in `out`. Raises `BuildError` with what the failed commands said,
+    `ToolError` if Ninja itself was killed.
 
     The lock's descriptor is handed down, so that the folder stays locked while a compiler still
     writes there, even if this process has been killed.
@@ -53,6 +54,8 @@ def run_ninja(
         except BaseException:
             process.terminate()  # Ninja ends its commands and removes what they left half done
             raise
+    if code < 0:
+        raise ToolError(f"ninja was ended by signal {-code}", hint="build again")
     if code != 0:
         _explain(failed)
 

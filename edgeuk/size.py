@@ -13,7 +13,8 @@ from typing import Any
 from edgeuk.errors import BuildError
 from edgeuk.pack.elf import Elf
 
-LINKER = "(linker)"  # the part that holds what no object brought
+LINKER = "(linker)"  # the part that holds what no object brought: merged strings, alignment
+SCRIPT = "<script>"  # stands for an object where the linker script itself takes room
 STACK = ".stack"  # output section of the link templates; counted by itself
 # "  VMA  LMA  Size Align     file.o:(.section)" and "... Align .section", all numbers hex.
 LINE = re.compile(r"^ *([0-9a-f]+) +([0-9a-f]+) +([0-9a-f]+) +(\d+)( +)(.*)$")
@@ -76,8 +77,10 @@ def parse_map(text: str) -> list[Contribution]:
         inside = INPUT.match(what)
         if inside:
             found.append(Contribution(section, inside[1], inside[2], int(match[3], 16)))
-        elif depth == 1 and " = " not in what:
+        elif depth == 1 and "=" not in what:
             section = what
+        elif depth > 1 and what.startswith(". "):
+            found.append(Contribution(section, SCRIPT, what, int(match[3], 16)))
     return found
 
 
@@ -88,8 +91,8 @@ def measure(
     budgets: Mapping[str, Mapping[str, int]],
     previous: Sizes | None = None,
 ) -> Sizes:
-    """Sizes of the image `elf` with the map `text`. `owners`: object file -> part; `budgets`: part
-    -> {"text", "ram"}."""
+    """Sizes of the image `elf` with the map `text`. `owners`: object file, or one input section of
+    it, "a.o:(.bss.x)" -> part; `budgets`: part -> {"text", "ram"}."""
     stack = sum(s.size for s in elf.sections if s.name == STACK)
     sections = {s.name: s for s in elf.sections if (s.in_flash or s.in_ram) and s.name != STACK}
     flash: dict[str, int] = {}
@@ -99,7 +102,7 @@ def measure(
         section = sections.get(c.section)
         if section is None:
             continue
-        part = owners.get(c.object, LINKER)
+        part = owners.get(f"{c.object}:({c.input})") or owners.get(c.object, LINKER)
         rest[c.section] -= c.size
         if section.in_flash:
             flash[part] = flash.get(part, 0) + c.size

@@ -5,12 +5,13 @@ Paths have two forms. The real one is where a file is on this machine; the logic
 is the only one that gets into cache keys, objects and debug information.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeuk.manifest import Component, Driver
 from edgeuk.resolve import Image
+from edgeuk.size import SCRIPT
 
 COMMON = (
     *("-std=c11", "-g", "-ffunction-sections", "-fdata-sections"),
@@ -114,6 +115,16 @@ def units(image: Image) -> list[Unit]:
     for name in ("devices.c", "pipeline.c"):
         found.append(Unit("generated", f"generated/{name}", ours, includes))
     return found
+
+
+def owners(image: Image, every: Iterable[Unit]) -> dict[str, str]:
+    """Whose bytes are whose, for `size.measure`. The state of a board's device counts for its
+    driver; sensors' state, which grows with the gateway file, stays with the generated code."""
+    found = {u.object: u.part for u in every}
+    for instance in image.instances:
+        place = f"obj/generated/devices.c.o:(.bss.{instance.name}_state)"
+        found[place] = _driver_part(instance.driver)
+    return found | {SCRIPT: image.arch.name}
 
 
 def budgets(image: Image) -> dict[str, Mapping[str, int]]:

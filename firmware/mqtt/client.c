@@ -197,8 +197,7 @@ static bool change_version(struct mqtt_client *client, int status, uint8_t reaso
     bool refused = status == EK_EREFUSED &&
                    (reason == MQTT_VERSION_UNSUPPORTED || (client->version == 4 && reason == 1));
     bool cut = status == EK_ECLOSED || status == EK_EIO || status == EK_ETIMEDOUT;
-    if (client->options->version != 5 || client->state != MQTT_AWAIT_CONNACK ||
-        !(refused || cut)) {
+    if (client->options->version != 5 || client->state != MQTT_AWAIT_CONNACK || !(refused || cut)) {
         return false;
     }
     client->version = client->version == 5 ? 4 : 5;

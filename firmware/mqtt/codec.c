@@ -98,7 +98,7 @@ enum {
     PUBLISH = 1u << MQTT_PUBLISH,
     DISCONNECT = 1u << MQTT_DISCONNECT,
     ANSWERS = 1u << MQTT_PUBACK | 1u << MQTT_PUBREC | 1u << MQTT_PUBREL | 1u << MQTT_PUBCOMP |
-              1u << MQTT_SUBACK,
+        1u << MQTT_SUBACK,
 };
 enum {
     PAYLOAD_FORMAT = 0x01,

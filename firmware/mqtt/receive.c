@@ -21,8 +21,8 @@ static uint8_t on_connack(struct mqtt_client *client, struct mqtt_reader body) {
         mqtt_lost(client, EK_EREFUSED, connack.reason);
         return 0;
     }
-    if (connack.session_present && (client->options->session_expiry_s == 0 ||
-                                    (client->version == 5 && !client->session))) {
+    if (connack.session_present &&
+        (client->options->session_expiry_s == 0 || (client->version == 5 && !client->session))) {
         return MQTT_PROTOCOL_ERROR; // we asked for a clean start (3.2.2.1.1)
     }
     mqtt_accepted(client, connack.session_present);

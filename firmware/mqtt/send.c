@@ -76,8 +76,8 @@ static bool send_connect(struct mqtt_client *client) {
     const char *password = v5 || options->username != NULL ? options->password : NULL;
 
     uint32_t flags = clean_start(client) ? CLEAN_START : 0;
-    uint32_t length = text_length(options->client_id) + text_length(options->username) +
-                      text_length(password);
+    uint32_t length =
+        text_length(options->client_id) + text_length(options->username) + text_length(password);
     if (will->topic != NULL) {
         flags |= WILL | (will->qos & 3u) << 3 | (will->retain ? WILL_RETAIN : 0);
         length += (v5 ? 1u : 0u) + text_length(will->topic) + 2 + will->payload_len;
@@ -88,10 +88,30 @@ static bool send_connect(struct mqtt_client *client) {
     uint16_t alive_s = options->keep_alive_s, size = options->receive_size;
     uint32_t expiry_s = options->session_expiry_s;
     uint8_t head[] = {
-        0, 4, 'M', 'Q', 'T', 'T', client->version, (uint8_t)flags, (uint8_t)(alive_s >> 8),
-        (uint8_t)alive_s, 13, 0x11, (uint8_t)(expiry_s >> 24), (uint8_t)(expiry_s >> 16),
-        (uint8_t)(expiry_s >> 8), (uint8_t)expiry_s, 0x21, 0, MQTT_INCOMING_MAX, 0x27, 0, 0,
-        (uint8_t)(size >> 8), (uint8_t)size,
+        0,
+        4,
+        'M',
+        'Q',
+        'T',
+        'T',
+        client->version,
+        (uint8_t)flags,
+        (uint8_t)(alive_s >> 8),
+        (uint8_t)alive_s,
+        13,
+        0x11,
+        (uint8_t)(expiry_s >> 24),
+        (uint8_t)(expiry_s >> 16),
+        (uint8_t)(expiry_s >> 8),
+        (uint8_t)expiry_s,
+        0x21,
+        0,
+        MQTT_INCOMING_MAX,
+        0x27,
+        0,
+        0,
+        (uint8_t)(size >> 8),
+        (uint8_t)size,
     };
     size_t head_len = v5 ? sizeof head : 10;
 

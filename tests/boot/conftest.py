@@ -7,25 +7,23 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from boot_rig import TOPIC, Boot, Built
 
 from edgeuk import device_config
-from edgeuk.build import BuildResult, build
+from edgeuk.build import build
 from edgeuk.catalog import Catalog, find_board, load_catalog
-from edgeuk.device_config import device_values
 from edgeuk.gateway import load_gateway
-from edgeuk.resolve import Image, resolve
+from edgeuk.resolve import resolve
 from edgeuk.run.broker import Broker
 from edgeuk.run.host import Host
-from edgeuk.run.monitor import Message, Monitor
+from edgeuk.run.monitor import Monitor
 from edgeuk.run.process import Process
 from edgeuk.run.qemu import Qemu
 from edgeuk.run.session import localised, uplink
 
-TOPIC = "test/gateway"
 HEAD = f"""\
 schema = 1
 name = "gateway"
@@ -33,14 +31,6 @@ name = "gateway"
 url = "mqtt://localhost:1883"
 topic = "{TOPIC}"
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """An image, and what the resolver knows of it."""
-
-    image: Image
-    result: BuildResult
 
 
 @pytest.fixture(scope="session")
@@ -51,10 +41,11 @@ def catalog() -> Catalog:
 @pytest.fixture(scope="session")
 def gateways(
     tmp_path_factory: pytest.TempPathFactory, catalog: Catalog
-) -> Callable[[str, str], Built]:
+) -> Callable[..., Built]:
     known: dict[str, Built] = {}
 
-    def get(board: str, text: str) -> Built:
+    def get(board: str, text: str, catalog: Catalog = catalog) -> Built:
+        """`board` built for HEAD and `text`."""
         key = hashlib.sha256(f"{board}\n{text}".encode()).hexdigest()
         if key not in known:
             folder = tmp_path_factory.mktemp("gateway")
@@ -67,27 +58,29 @@ def gateways(
     return get
 
 
-Boot = Callable[..., Process]
-
-
 @pytest.fixture
 def boot(tmp_path: Path) -> Iterator[Boot]:
     with ExitStack() as stack:
+        count = 0
 
         def start(
             built: Built,
             values: Mapping[str, str] | None = None,
             *,
+            blob: bytes = b"",
             netdev: str = "",
             extra: Sequence[str] = (),
         ) -> Process:
-            """`values` override the gateway file's; a value of "" takes a key out."""
-            every = {**device_values(built.image.gateway, None), **(values or {})}
+            """`values` override the gateway file's; a value of "" takes a key out. `blob`, where
+            given, is the device configuration as it stands."""
+            nonlocal count
+            count += 1
+            every = {**device_config.device_values(built.image.gateway), **(values or {})}
             every = {key: value for key, value in every.items() if value}
             board = built.image.board
             net = uplink(board, every)
-            blob = device_config.encode(localised(every, net.host))
-            log = tmp_path / "console.log"
+            blob = blob or device_config.encode(localised(every, net.host))
+            log = tmp_path / f"console{count}.log"
             machine: Process
             if board.qemu is None:
                 machine = Host(built.result.image, blob, log=log)
@@ -115,22 +108,3 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 def monitor(broker: Broker) -> Iterator[Monitor]:
     with Monitor("127.0.0.1", broker.port, TOPIC) as running:
         yield running
-
-
-def collect(
-    monitor: Monitor, enough: Callable[[list[Message]], bool], limit_s: float = 30.0
-) -> list[Message]:
-    """Messages until there are `enough`; fails the test when `limit_s` passes between two."""
-    messages: list[Message] = []
-    while not enough(messages):
-        message = monitor.get(limit_s)
-        assert message is not None, f"only {len(messages)} messages within {limit_s} s"
-        messages.append(message)
-    return messages
-
-
-def readings(messages: Sequence[Message], name: str) -> list:
-    """Every reading of one sensor, in order of arrival."""
-    return [
-        r for m in messages if m.kind == "data" for r in m.readings() if r.name == f"{TOPIC}/{name}"
-    ]

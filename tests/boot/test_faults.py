@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import TOPIC, Boot, collect, readings
-from peers import Dns, ModbusServer, TcpScript, float_registers
+from boot_rig import TOPIC, Boot, collect, readings
+from boot_peers import Dns, ModbusServer, TcpScript, float_registers
 from pymodbus.constants import ExcCodes
 
 from edgeuk.run.broker import Broker, free_port

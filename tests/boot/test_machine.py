@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from conftest import collect, readings
+from boot_rig import collect, readings
 
 from edgeuk.run.process import Process
 

@@ -9,8 +9,8 @@ import itertools
 import time
 
 import pytest
-from conftest import collect, readings
-from peers import ModbusServer, Sntp, float_registers
+from boot_rig import collect, readings
+from boot_peers import ModbusServer, Sntp, float_registers
 
 METER = """
 [servers]

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 LIMIT_S = 15
@@ -115,13 +115,15 @@ class Listener:
         self.messages: queue.Queue[tuple[str, bytes, int, bool]] = queue.Queue()
         self.ready: queue.Queue[bool] = queue.Queue()
         self.topics = topics
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTProtocolVersion(version))
+        self.client = paho.Client(
+            CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion(version)
+        )
         if user is not None:
             self.client.username_pw_set(user, "secret")
         self.client.on_connect = self._connected
         self.client.on_subscribe = lambda *_: self.ready.put(True)
         self.client.on_message = lambda _client, _data, m: self.messages.put(
-            (m.topic, m.payload, m.qos, m.retain)
+            (m.topic, bytes(m.payload), m.qos, m.retain)
         )
         self.version = version
         self.client.connect("127.0.0.1", port)

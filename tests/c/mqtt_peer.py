@@ -4,8 +4,8 @@
 system's sockets. Packets are built here from the specification, with nothing of the client's code.
 """
 
+import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from select import select
 from time import monotonic
@@ -14,8 +14,8 @@ from typing import Self
 
 HERE = Path(__file__).parent / "mqtt"
 FIRMWARE = Path(__file__).parents[2] / "firmware"
-FLAGS = "-std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all".split()
-WARNINGS = "-Wall -Wextra -Werror".split()
+FLAGS = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 INCLUDE = [f"-I{path}" for path in (FIRMWARE / "include", FIRMWARE, HERE)]
 
 
@@ -87,7 +87,8 @@ class Device:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.close()
         code = self.process.wait(timeout=10)
         self.process.stdout.close()
@@ -97,10 +98,11 @@ class Device:
     def do(self, command: str) -> list[str]:
         """The events that `command` leads to."""
         stdin, stdout = self.process.stdin, self.process.stdout
-        assert stdin is not None and stdout is not None
+        assert stdin is not None
+        assert stdout is not None
         stdin.write(command + "\n")
         stdin.flush()
-        events = []
+        events: list[str] = []
         for line in stdout:
             if line == ".\n":
                 return events
@@ -154,7 +156,9 @@ class HostDevice:
     """One client over real sockets; a context manager. Events are waited for, each once."""
 
     def __init__(self, program: Path, options: str) -> None:
-        self.process = subprocess.Popen([str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            [str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         self.events: list[str] = []
         self.rest = b""
         self.do(f"start {options}")
@@ -168,7 +172,8 @@ class HostDevice:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.close()
         try:
             code = self.process.wait(timeout=10)
@@ -186,17 +191,27 @@ class HostDevice:
 
     def wait(self, start: str, limit_s: float = 20) -> str:
         """The next event that begins with `start`; earlier ones stay for later calls."""
+        found = self._find(start, limit_s)
+        assert found is not None, f"no {start!r} within {limit_s} s; have {self.events}"
+        self.events.remove(found)
+        return found
+
+    def stays_without(self, start: str, limit_s: float) -> None:
+        """Fails when such an event comes within `limit_s`."""
+        assert self._find(start, limit_s) is None, self.events
+
+    def _find(self, start: str, limit_s: float) -> str | None:
         assert self.process.stdout is not None
         until = monotonic() + limit_s
-        matches: Callable[[str], bool] = lambda event: event.startswith(start)  # noqa: E731
-        while not any(map(matches, self.events)):
+        while True:
+            for event in self.events:
+                if event.startswith(start):
+                    return event
             left = until - monotonic()
-            assert left > 0, f"no {start!r} within {limit_s} s; have {self.events}"
+            if left <= 0:
+                return None
             if select([self.process.stdout], [], [], left)[0]:
-                chunk = self.process.stdout.read1(65536)
+                chunk = os.read(self.process.stdout.fileno(), 65536)
                 assert chunk, f"the client ended; have {self.events}"
                 *lines, self.rest = (self.rest + chunk).split(b"\n")
                 self.events += [line.decode() for line in lines]
-        found = next(filter(matches, self.events))
-        self.events.remove(found)
-        return found

@@ -1,4 +1,4 @@
-"""The MQTT client over real sockets against real brokers: mosquitto (5.0 and 3.1.1) and amqtt (3.1.1).
+"""The MQTT client over real sockets against real brokers: mosquitto (5.0, 3.1.1), amqtt (3.1.1).
 
 paho-mqtt plays the other side. Brokers listen on free ports of 127.0.0.1 and end with the test.
 """
@@ -54,8 +54,8 @@ def test_each_qos_goes_out(broker: BrokerProcess, start: Connect, version: int) 
         device.wait("connected 0")
         for qos in range(3):
             device.do(f"publish {qos} 0 out/{qos} 0{qos}ff")
-            got = qos if QOS_KEPT in broker.command[0] else 2
-            assert listener.get() == (f"out/{qos}", bytes([qos, 255]), got, False)
+            granted = qos if QOS_KEPT in broker.command[0] else 2
+            assert listener.get() == (f"out/{qos}", bytes([qos, 255]), granted, False)
         for _ in range(2):
             assert device.wait("acknowledged").endswith(" 0")
         for number in range(40):  # more than the window
@@ -153,7 +153,9 @@ def test_the_broker_ends_the_connection(tmp_path: Path, start: Connect, version:
         device.wait("connected")
         with start(broker.port, version) as second:
             second.wait("connected")
-            assert device.wait("disconnected").startswith(("disconnected -8 142", "disconnected -7 0"))
+            assert device.wait("disconnected").startswith(
+                ("disconnected -8 142", "disconnected -7 0")
+            )
             second.do("stop")
             second.do("pending")
             second.wait("pending")
@@ -176,7 +178,12 @@ def test_user_name_and_password(tmp_path: Path, start: Connect, version: int) ->
 
 @needs_mosquitto
 def test_limits_of_the_broker_are_kept(tmp_path: Path, start: Connect) -> None:
-    limits = ("max_packet_size 100", "max_inflight_messages 3", "max_qos 1", "retain_available false")
+    limits = (
+        "max_packet_size 100",
+        "max_inflight_messages 3",
+        "max_qos 1",
+        "retain_available false",
+    )
     with mosquitto(tmp_path, *limits) as broker, start(broker.port, 5) as device:
         device.wait("connected")
         device.do("publish 1 0 out " + "00" * 100)
@@ -197,11 +204,5 @@ def test_limits_of_the_broker_are_kept(tmp_path: Path, start: Connect) -> None:
 def test_an_idle_connection_stays(tmp_path: Path, start: Connect, version: int) -> None:
     with mosquitto(tmp_path) as broker, start(broker.port, version, "keep_alive=1") as device:
         device.wait("connected")
-        with Listener(broker.port, "$SYS/broker/uptime"):
-            log = tmp_path / "log"
-            wanted = 3
-            device.do("subscribe $SYS/broker/uptime 0")
-            device.wait("subscribed")
-            while log.read_text().count("Received PINGREQ from device") < wanted:
-                device.do("pending")
-                assert device.wait("pending") == "pending 0 1"
+        device.stays_without("disconnected", 3.5)  # mosquitto closes after 1.5 s of silence
+        assert (tmp_path / "log").read_text().count("Received PINGREQ from device") >= 3

@@ -1,7 +1,7 @@
 """GICv2 driver against a model of its registers (Arm IHI 0048B)."""
 
 import pytest
-from conftest import BASE, DriverFault
+from driver_harness import BASE, DriverFault
 
 DISTRIBUTOR, CPU = 0x0, 0x10000
 GICD_CTLR, GICD_TYPER, GICD_ISENABLER, GICD_ICENABLER = 0x000, 0x004, 0x100, 0x180

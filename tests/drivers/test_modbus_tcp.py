@@ -23,6 +23,7 @@ DRIVER = ROOT / "edgeuk/drivers/modbus_tcp"
 SCRIPT = Path(__file__).with_name("modbus_tcp") / "script.c"
 COMPILER = shutil.which("gcc") or shutil.which("cc") or shutil.which("clang")
 FLAGS = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fno-sanitize-recover=all"]
+FLAGS += ["-fsanitize=address,undefined"]
 TYPES = list(WIDTHS)
 OK, ETIMEDOUT, EPROTO, ECLOSED, EREFUSED, ERANGE = 0, -3, -6, -7, -8, -10
 
@@ -69,8 +70,15 @@ def compile_client(folder: Path, what: Plan) -> Path:
     sources = [SCRIPT, DRIVER / "modbus_tcp.c", DRIVER / "convert.c"]
     includes = [f"-I{ROOT / 'firmware/include'}", f"-I{DRIVER}", f"-I{folder}"]
     subprocess.run(
-        [str(COMPILER), *FLAGS, "-fsanitize=address,undefined", *includes]
-        + [*map(str, sources), "-o", str(program)],
+        [
+            str(COMPILER),
+            *FLAGS,
+            "-fsanitize=address,undefined",
+            *includes,
+            *map(str, sources),
+            "-o",
+            str(program),
+        ],
         check=True,
         timeout=60,
     )
@@ -145,7 +153,7 @@ def test_a_poll_connects_asks_and_reports(asked: Client) -> None:
 def test_an_answer_in_single_bytes_is_put_together(asked: Client) -> None:
     frame = "000100000007010404002afffe"
     lines = [asked.tell(f"received 0 {frame[i : i + 2]}") for i in range(0, len(frame), 2)]
-    assert sum(lines, []) == ["report 0 42 0", "report 1 -2 0"]
+    assert [text for done in lines for text in done] == ["report 0 42 0", "report 1 -2 0"]
 
 
 def test_one_request_at_a_time_on_a_connection(asked: Client) -> None:
@@ -331,7 +339,12 @@ def exact_value(kind: str, raw: bytes) -> Fraction | None:
 
 def edge_cases(kind: str) -> list[bytes]:
     size = 2 * WIDTHS[kind]
-    raw = [b"\0" * size, b"\xff" * size, b"\x80" + b"\0" * (size - 1), b"\x7f" + b"\xff" * (size - 1)]
+    raw = [
+        b"\0" * size,
+        b"\xff" * size,
+        b"\x80" + b"\0" * (size - 1),
+        b"\x7f" + b"\xff" * (size - 1),
+    ]
     if kind.startswith("float"):
         form = ">f" if kind == "float32" else ">d"
         numbers = [0.1, 0.5, -0.5, 1.5, 2.5, -2.5, 1e-40, 9.2233720368547758e18, 1e30, -0.0, 230.4]

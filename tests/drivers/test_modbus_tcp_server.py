@@ -101,7 +101,7 @@ class Server:
             self._stop = asyncio.Event()
             self._ready.set()
             await self._stop.wait()
-            await self._server.shutdown()
+            await self._server.shutdown()  # type: ignore[no-untyped-call]
 
         self._loop.run_until_complete(serve())
         self._loop.close()
@@ -145,9 +145,16 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *(FIRMWARE / "kernel").glob("*.c"),
     ]
     includes = [FIRMWARE / "include", FIRMWARE, FIRMWARE / "net/host", DRIVER, folder]
+    [f"-I{path}" for path in includes]
     subprocess.run(
-        [str(COMPILER), *FLAGS, *(f"-I{path}" for path in includes), *map(str, sources)]
-        + ["-o", str(folder / "client")],
+        [
+            str(COMPILER),
+            "-o",
+            str(folder / "client"),
+            *FLAGS,
+            *(f"-I{path}" for path in includes),
+            *map(str, sources),
+        ],
         check=True,
         timeout=120,
     )

@@ -107,3 +107,7 @@ def test_extreme_periods(load, period):
 
 def test_an_unknown_shape_is_refused(load):
     assert load("sim", Model(), shape="square", period=1000).init() == EINVAL
+
+
+def test_a_range_upside_down_is_refused(load):
+    assert load("sim", Model(), shape="ramp", low=2, high=1, period=1000).init() == EINVAL

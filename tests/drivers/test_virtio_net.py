@@ -7,7 +7,7 @@ each test checks them along the way.
 from itertools import pairwise
 
 import pytest
-from conftest import DriverFault
+from driver_harness import DriverFault
 from virtio_model import (
     ACKNOWLEDGE,
     ANY_LAYOUT,

@@ -1,6 +1,6 @@
 // tests/fake/fake.c: what firmware/include/ek promises to drivers, handed on to the functions that
 // a test puts into the fake_* pointers. A failed assertion, a report of the undefined-behaviour
-// sanitizer, or an exception in the test's model ends the driver's call (guarded(), conftest.py).
+// sanitizer, or an exception in the test's model ends the driver's call (guarded(), driver_harness.py).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

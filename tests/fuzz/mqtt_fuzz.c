@@ -28,8 +28,8 @@ static void begin_connection(const char *host, uint16_t port) {
 
 static void check_header(void) {
     // CONNECT first and once (3.1); the flags of 2.1.3; only what a client sends.
-    static const uint8_t legal[16] = {[1] = 0x10, [4] = 0x40, [5] = 0x50, [6] = 0x62, [7] = 0x70,
-                                      [8] = 0x82, [12] = 0xc0, [14] = 0xe0};
+    static const uint8_t legal[16] = {[1] = 0x10, [4] = 0x40, [5] = 0x50,  [6] = 0x62,
+                                      [7] = 0x70, [8] = 0x82, [12] = 0xc0, [14] = 0xe0};
     ek_assert((out.header >> 4 == 1) == !out.connect_seen);
     ek_assert(out.header >> 4 == 3 || legal[out.header >> 4] == out.header);
     ek_assert((out.header & 0xf6) != 0x36); // QoS 3
@@ -60,8 +60,11 @@ static void wrote(const uint8_t *data, size_t len) {
 
 static void publish(unsigned qos, size_t len) {
     static const uint8_t payload[512];
-    struct mqtt_message message = {.topic = "t/opic", .topic_len = 6, .payload = payload,
-                                   .payload_len = (uint16_t)len, .qos = (uint8_t)qos,
+    struct mqtt_message message = {.topic = "t/opic",
+                                   .topic_len = 6,
+                                   .payload = payload,
+                                   .payload_len = (uint16_t)len,
+                                   .qos = (uint8_t)qos,
                                    .retain = len & 1};
     if (id_count == 64) {
         return;
@@ -147,8 +150,11 @@ static void start(unsigned how) {
         .client_id = "fuzz",
         .username = how & 1 ? "user" : NULL,
         .password = how & 2 ? "secret" : NULL,
-        .will = {.topic = how & 4 ? "will" : NULL, .payload = (const uint8_t *)"x",
-                 .payload_len = 1, .qos = 1, .retain = true},
+        .will = {.topic = how & 4 ? "will" : NULL,
+                 .payload = (const uint8_t *)"x",
+                 .payload_len = 1,
+                 .qos = 1,
+                 .retain = true},
         .keep_alive_s = how & 8 ? 20 : 0,
         .session_expiry_s = how & 16 ? 3600 : 0,
         .version = how & 32 ? 4 : 5,

@@ -12,7 +12,7 @@ from edgeuk.catalog import check_board
 from edgeuk.document import SIZE_MAX, Document, read_document
 from edgeuk.errors import ConfigError, Place
 from edgeuk.gateway import load_device, load_gateway
-from edgeuk.manifest import load_driver
+from edgeuk.manifest import load_arch, load_component, load_driver
 
 HERE = Path(__file__).parent
 GOOD = """\
@@ -154,8 +154,11 @@ def test_passwords_are_not_shown():
 
 
 TOKENS = st.sampled_from(
-    [*"[]{}=\".,#\n\\ \0\r\t'", "[[", "]]", '"""', "'''", "\n[mqtt]\n", "name = 1\n", "1979-05-27"]
-    + ["sensor", "filter", "inf", "nan", "1e999999", "-1", "0x", "é", "\u2028", "\ufeff", "true"]
+    [
+        *"[]{}=\".,#\n\\ \0\r\t'\u2028\ufeff",
+        *("[[", "]]", '"""', "'''", "\n[mqtt]\n", "name = 1\n", "1979-05-27", "sensor", "filter"),
+        *("inf", "nan", "1e999999", "-1", "0x", "true"),
+    ]
 )
 EDITS = st.lists(
     st.tuples(
@@ -172,6 +175,28 @@ def mangle(text, edits):
     return text
 
 
+def faults_of(load, path):
+    """The faults of a file; anything but a `ConfigError` fails the test."""
+    try:
+        load(path)
+    except ConfigError as error:
+        return error.faults if str(error) else ()
+    return ()
+
+
+def loaders(catalog):
+    return {
+        load_device: GOOD,
+        load_driver: (HERE / "catalog/drivers/sim/driver.toml").read_text(),
+        lambda p: load_gateway(p, catalog): GOOD,
+        lambda p: load_component(p, "x"): (
+            HERE / "catalog/firmware/pipeline/component.toml"
+        ).read_text(),
+        lambda p: load_arch(p, "x"): (HERE / "catalog/firmware/arch/armv7m/arch.toml").read_text(),
+        lambda p: check_board(p, catalog): (HERE / "catalog/boards/demo-x86.toml").read_text(),
+    }
+
+
 @given(edits=EDITS)
 @settings(
     max_examples=60,
@@ -180,22 +205,28 @@ def mangle(text, edits):
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_a_mangled_file_is_refused_with_places_not_a_traceback(edits, catalog, tmp_path):
-    sources = {
-        load_device: GOOD,
-        load_driver: (HERE / "catalog/drivers/sim/driver.toml").read_text(),
-        lambda p: load_gateway(p, catalog): GOOD,
-        lambda p: check_board(p, catalog): (HERE / "catalog/boards/demo-x86.toml").read_text(),
-    }
-    for load, good in sources.items():
-        path = tmp_path / "x.toml"
+    path = tmp_path / "x.toml"
+    for load, good in loaders(catalog).items():
         text = mangle(good, edits)
         path.write_bytes(text.encode(errors="surrogatepass"))
-        try:
-            load(path)
-        except ConfigError as error:
-            lines = text.count("\n") + 1
-            assert all(0 <= fault.place.line <= lines for fault in error.faults)
-            assert str(error)
+        lines = text.count("\n") + 1
+        assert all(0 <= fault.place.line <= lines for fault in faults_of(load, path))
+
+
+WRONG = ["true", "-1", "9" * 30, "1e40", "nan", '""', '"\\u0000"', "[]", "[[{}]]", "{}", "12:00:00"]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_every_value_may_be_of_every_wrong_kind(wrong, catalog, tmp_path):
+    path = tmp_path / "x.toml"
+    for load, good in loaders(catalog).items():
+        lines = good.split("\n")
+        for number, line in enumerate(lines):
+            key, equals, _ = line.partition(" = ")
+            header = line.strip("[]") if line.startswith("[") else ""
+            new = f"{key} = {wrong}" if equals else f"{header} = {wrong}" if header else line
+            path.write_text("\n".join([*lines[:number], new, *lines[number + 1 :]]))
+            faults_of(load, path)
 
 
 @given(raw=st.binary(max_size=200))

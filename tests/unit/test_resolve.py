@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeuk.catalog import find_board
+from edgeuk.catalog import find_board, load_catalog
 from edgeuk.errors import ConfigError, ResolveError, UsageError
 from edgeuk.gateway import load_gateway
 from edgeuk.resolve import boards_for, resolve, why
@@ -143,3 +143,13 @@ def test_a_sensor_at_a_missing_device_is_shown_in_its_file(gateway, catalog):
         image(loaded, catalog, "demo-x86")
     assert isinstance(loaded.path, Path)
     image(loaded, catalog, "demo-m3")  # the other board's fault is not remembered
+
+
+@pytest.mark.parametrize("name", sorted(load_catalog().boards))
+def test_each_board_of_the_repository_gets_its_own_network(name, tmp_path):
+    real = load_catalog()
+    path = tmp_path / "gateway.toml"
+    path.write_text(HEAD + WAVE)
+    built = resolve(load_gateway(path, real, name), find_board(real, name), real)
+    network = [p.component.name for p in built.components if "net" in p.component.provides]
+    assert network == (["net/lwip"] if "uplink" in built.board.roles else ["net/host"])

@@ -4,8 +4,17 @@ import pytest
 
 from edgeuk.errors import BuildError
 from edgeuk.pack.elf import Elf, Section
-from edgeuk.size import LINKER, Contribution, PartSize, Sizes, check_budgets, from_json, measure
-from edgeuk.size import parse_map
+from edgeuk.size import (
+    LINKER,
+    SCRIPT,
+    Contribution,
+    PartSize,
+    Sizes,
+    check_budgets,
+    from_json,
+    measure,
+    parse_map,
+)
 
 MAP = """\
      VMA      LMA     Size Align Out     In      Symbol
@@ -23,6 +32,7 @@ MAP = """\
 20001008       64        0     1 __data_load = LOADADDR(.data)
 20001008 20001008      190     4 .bss
 20001008 20001008      190     4         obj/firmware/mqtt/a.c.o:(.bss.big)
+200011a0 200011a0       20     1         . += 2 * 16
        0        0       29     1 .debug_loc
        0        0       29     1         obj/firmware/mqtt/a.c.o:(.debug_loc)
 """
@@ -31,12 +41,13 @@ SECTIONS = (
     Section(".text", 1, ALLOC | 4, 0, 0x4A),
     Section(".stack", NOBITS, ALLOC | 4, 0x20000000, 0x1000),
     Section(".data", 1, ALLOC | WRITE, 0x20001000, 8),
-    Section(".bss", NOBITS, ALLOC | WRITE, 0x20001008, 0x190),
+    Section(".bss", NOBITS, ALLOC | WRITE, 0x20001008, 0x1B8),
     Section(".debug_loc", 1, 0, 0, 0x29),
 )
 OWNERS = {
     "obj/firmware/mqtt/a.c.o": "component/mqtt",
     "obj/drivers/pl011/pl011.c.o": "driver/pl011",
+    SCRIPT: SCRIPT,
 }
 
 
@@ -47,7 +58,7 @@ def sizes(budgets=None, previous=None) -> Sizes:
 def test_map_lines_are_told_apart():
     found = parse_map(MAP)
     assert Contribution(".data", "obj/firmware/mqtt/a.c.o", ".data.msg", 4) in found
-    assert len(found) == 7
+    assert len(found) == 9
 
 
 def test_every_byte_belongs_to_one_part():
@@ -56,10 +67,11 @@ def test_every_byte_belongs_to_one_part():
     assert rows == {
         "driver/pl011": (0x30 + 4, 4),
         "component/mqtt": (6 + 4, 4 + 0x190),
-        LINKER: (0x4A - 0x36, 0),  # strings, and the gap between two functions
+        SCRIPT: (0, 0x20),
+        LINKER: (0x4A - 0x36, 8),  # strings, and the gaps
     }
-    assert (found.flash, found.ram, found.stack) == (0x4A + 8, 8 + 0x190, 0x1000)
-    assert [p.part for p in found.parts][0] == "driver/pl011"
+    assert (found.flash, found.ram, found.stack) == (0x4A + 8, 8 + 0x1B8, 0x1000)
+    assert found.parts[0].part == "driver/pl011"
 
 
 def test_sizes_survive_json_and_become_the_previous_ones():

@@ -66,8 +66,10 @@ static const struct {
 
 static int init(const void *dev) {
     const struct sim *sim = dev;
-    ek_assert(sim->low <= sim->high);
     ek_assert(sim->period > 0);
+    if (sim->low > sim->high) {
+        return EK_EINVAL;
+    }
     for (unsigned i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         if (strcmp(sim->shape, shapes[i].name) == 0) {
             sim->state->part = shapes[i].part;

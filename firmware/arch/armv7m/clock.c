@@ -37,6 +37,9 @@ void armv7m_wake(void) {
 
 void arch_init(void) {
     ek_assert(ek_role_soc.ops != NULL);
+    for (unsigned i = 0; i < ek_irq_count; i++) {
+        ek_assert(ek_irqs[i] < EK_IRQ_VECTORS); // else start.c has no vector for it
+    }
     // Without a stable clock the chip stays on its slow one. There is no console yet to say so.
     (void)ek_role_soc.ops->init(ek_role_soc.dev);
     ek_write32(SYST_RVR, PERIOD_TICKS - 1);

@@ -3,6 +3,12 @@
 #ifndef ARMV7M_CORE_H
 #define ARMV7M_CORE_H
 #include <stdint.h>
+#include "config.h"
+
+// Highest interrupt line in use, plus one; the generator knows, 64 does for most small chips.
+#ifndef EK_IRQ_VECTORS
+#define EK_IRQ_VECTORS 64
+#endif
 
 #define SYST_CSR 0xE000E010u  // SysTick control and status (B3.3)
 #define SYST_RVR 0xE000E014u  // reload value, 24 bits

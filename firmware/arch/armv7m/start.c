@@ -2,14 +2,8 @@
 // Left out: painting the stack (kernel/stack.c); clocks and pins (the board's soc driver).
 #include "arch/arch.h"
 #include "arch/armv7m/core.h"
-#include "config.h"
 #include "ek/mmio.h"
 #include "ek/soc.h"
-
-// Highest interrupt line in use, plus one; the generator knows, 64 does for most small chips.
-#ifndef EK_IRQ_VECTORS
-#define EK_IRQ_VECTORS 64
-#endif
 
 _Noreturn void _start(void);
 

@@ -76,9 +76,9 @@
 #define TCP_OVERSIZE 128       // room behind a small write for the next one, taken from the heap
 #define TCP_QUEUE_OOSEQ 0      // a segment that overtook another is sent again by the peer
 #define LWIP_TCP_RTO_TIME 1000 // first retransmission after 1 s (RFC 6298, 2)
-#define TCP_MAXRTX 8           // gives up after about 2 minutes
+#define TCP_MAXRTX 12          // minutes; keep-alives of the protocols above notice sooner
 #define TCP_CALCULATE_EFF_SEND_MSS 0 // one interface, MTU 1500
-#define TCP_SYNMAXRTX 5              // stream.c gives up earlier
+#define TCP_SYNMAXRTX 12             // one a second; stream.c gives up earlier
 #define LWIP_TCP_KEEPALIVE 1
 #define LWIP_CALLBACK_API 1
 #define LWIP_HOOK_TCP_ISN(local_ip, local_port, remote_ip, remote_port) ek_random32()

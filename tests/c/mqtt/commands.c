@@ -125,10 +125,17 @@ static void start(void) {
     free(options.receive);
     free(options.outbox);
     options = (struct mqtt_options){
-        .host = "broker", .port = 1883, .client_id = "c", .version = 5,
-        .receive_size = 256, .outbox_size = 256,
-        .on_connected = on_connected, .on_disconnected = on_disconnected,
-        .on_message = on_message, .on_acknowledged = on_acknowledged, .on_room = on_room,
+        .host = "broker",
+        .port = 1883,
+        .client_id = "c",
+        .version = 5,
+        .receive_size = 256,
+        .outbox_size = 256,
+        .on_connected = on_connected,
+        .on_disconnected = on_disconnected,
+        .on_message = on_message,
+        .on_acknowledged = on_acknowledged,
+        .on_room = on_room,
         .on_subscribed = on_subscribed,
     };
     for (char *key = strtok(NULL, " "); key != NULL; key = strtok(NULL, " ")) {
@@ -162,8 +169,7 @@ bool run_command(char *line) {
         publish();
     } else if (!strcmp(name, "subscribe")) {
         const char *filter = keep(strtok(NULL, " ")); // it must live for ever
-        printf("returned %d\n",
-               mqtt_subscribe(&client, filter, (uint8_t)atoi(strtok(NULL, " "))));
+        printf("returned %d\n", mqtt_subscribe(&client, filter, (uint8_t)atoi(strtok(NULL, " "))));
     } else if (!strcmp(name, "stop")) {
         mqtt_stop(&client);
     } else if (!strcmp(name, "pending")) {

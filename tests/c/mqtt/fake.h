@@ -1,5 +1,5 @@
-// fake.h: the world of an MQTT client on the host: a stream, a clock, timers and random numbers that
-// do only what the test says. Time is simulated.
+// fake.h: the world of an MQTT client on the host: a stream, a clock, timers and random numbers
+// that do only what the test says. Time is simulated.
 #ifndef FAKE_H
 #define FAKE_H
 #include <stdbool.h>
@@ -8,10 +8,10 @@
 
 struct fake {
     uint64_t now_us;
-    size_t room;        // bytes that the stream takes before it is full
-    uint32_t random;    // what ek_random32() returns
+    size_t room;     // bytes that the stream takes before it is full
+    uint32_t random; // what ek_random32() returns
     bool net_up;
-    bool open;          // the client has the stream open
+    bool open; // the client has the stream open
     void (*wrote)(const uint8_t *data, size_t len);
     void (*opening)(const char *host, uint16_t port);
     void (*closing)(void);

@@ -181,8 +181,9 @@ int main(void) {
         struct pollfd fds[2] = {{.fd = 0, .events = POLLIN}, {.fd = -1}};
         if (stream != NULL && stream->state != CLOSED) {
             fds[1].fd = stream->fd;
-            fds[1].events = stream->state == OPENING ? POLLOUT
-                                                     : (short)(POLLIN | (want_writable ? POLLOUT : 0));
+            fds[1].events = stream->state == OPENING
+                                ? POLLOUT
+                                : (short)(POLLIN | (want_writable ? POLLOUT : 0));
         }
         poll(fds, 2, wait_ms());
         if (fds[0].revents != 0 && !run_stdin()) {

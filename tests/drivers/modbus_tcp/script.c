@@ -147,8 +147,11 @@ static void line(char *text) {
     } else if (sscanf(text, "config %500s", config) == 1) {
     } else if (sscanf(text, "convert %u %u %u %d %u %4000s", &type, &order, &offset, &n, &den,
                       hex) == 6) {
-        struct modbus_tcp_point point = {.num = n, .den = den, .offset = (uint16_t)offset,
-                                         .type = (uint8_t)type, .order = (uint8_t)order};
+        struct modbus_tcp_point point = {.num = n,
+                                         .den = den,
+                                         .offset = (uint16_t)offset,
+                                         .type = (uint8_t)type,
+                                         .order = (uint8_t)order};
         uint8_t *data = malloc(strlen(hex) / 2);
         unhex(hex, data);
         int64_t value = 0;
