@@ -21,6 +21,7 @@ from edgeuk.errors import BuildError
 from edgeuk.generate import Generated, generate
 from edgeuk.ninja import Edge, run_ninja
 from edgeuk.objects import Hashes
+from edgeuk.origin import origins
 from edgeuk.pack import elf
 from edgeuk.resolve import Image
 from edgeuk.toolchain import Compiler
@@ -29,6 +30,12 @@ from edgeuk.units import Tree, Unit
 LOCK_WAIT_S = 120.0
 IMAGE, DEBUG, MAP, RECORD = "gateway.elf", "gateway.debug.elf", "gateway.map", "build.json"
 FLAT = "gateway.bin"  # what a programmer writes, where the board has flash
+
+# Inline only what gets smaller by it, and share equal stretches of code between functions.
+LTO_OPTIONS = (
+    *("--lto-O3", "-mllvm", "-inline-threshold=0"),
+    *("-mllvm", "-enable-machine-outliner=always"),
+)
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int, str], None]  # done, of, what
@@ -212,8 +219,8 @@ def _compile_and_link(
 
 def _compile(plan: _Plan, unit: Unit) -> list[str]:
     """The command for one unit; paths of this machine are mapped away in all that it writes."""
-    names = {name: name for name in plan.tree.roots} | {"generated": "."}
-    maps = [f"-ffile-prefix-map={plan.tree.roots[n]}={name}" for n, name in names.items()]
+    # The names that debug information gets are the logical ones: `size` reads them there.
+    maps = [f"-ffile-prefix-map={folder}={name}" for name, folder in plan.tree.roots.items()]
     target = []
     if not units.is_native(plan.image):
         target = ["-target", plan.image.cpu.target, f"-mcpu={plan.image.cpu.mcpu}"]
@@ -243,7 +250,7 @@ def _link(plan: _Plan, inputs: Sequence[str]) -> list[str]:
 
 
 def _linker_options(image: Image) -> tuple[str, ...]:
-    return (*image.arch.linker, *image.cpu.linker)
+    return (*LTO_OPTIONS, *image.arch.linker, *image.cpu.linker)
 
 
 def _keep(plan: _Plan, unit: Unit, hashes: Hashes, started_ns: int) -> Path | None:
@@ -263,7 +270,8 @@ def _finish(plan: _Plan, found: Mapping[Unit, Path | None], started: float) -> B
     map_text = "" if native else (out / f"{MAP}.new").read_text()
     owners = units.owners(plan.image, plan.units)
     budgets = {} if native else units.budgets(plan.image)
-    sizes = size.measure(map_text, program, owners, budgets, _previous(out))
+    found_in = origins(b"" if native else linked)
+    sizes = size.measure(map_text, program, owners, budgets, found_in, _previous(out))
     size.check_budgets(sizes, units.covered(plan.image))
     image = linked if native else elf.pack(program)
     write_atomic(out / IMAGE, image, 0o755)

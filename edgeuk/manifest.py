@@ -61,6 +61,8 @@ class Component:
     third_party: Mapping[str, tuple[str, ...]]  # name -> sources below its root
     budget: Mapping[str, Mapping[str, int]]  # arch -> {"text": bytes, "ram": bytes}
     features: Mapping[str, Feature]
+    # Sources left out of link-time optimisation, because the compiler itself calls them.
+    plain: tuple[str, ...] = field(default=(), kw_only=True)
     only: tuple[str, ...] = field(default=(), kw_only=True)  # architectures it is for; () for all
 
 
@@ -166,6 +168,7 @@ def _component(root: Table, folder: Path, name: str) -> Component:
         third_party={source: third_party.texts(source) for source in third_party.data},
         budget=_budget(root.table("budget")),
         features=features,
+        plain=root.texts("plain"),
         only=(),
     )
 

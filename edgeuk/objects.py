@@ -18,7 +18,7 @@ from edgeuk.cache import cache_root, write_atomic
 from edgeuk.toolchain import Compiler
 from edgeuk.units import Tree, Unit
 
-VERSION = 1  # of this file's formats and of the command line below
+VERSION = 2  # of this file's formats and of the command line below
 HEADER_SETS_MAX = 16  # per key 1; the oldest goes
 
 

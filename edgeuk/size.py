@@ -1,19 +1,23 @@
 """Where the bytes of an image are: flash and RAM per component, driver and third-party library.
 
-Read from LLD's map (`-Map`, LLD 22). Every object file belongs to exactly one part, so that the
-attribution is exact; what the linker adds by itself (alignment, merged strings' remainder) is a
-part of its own, so that the sum is the image.
+Read from LLD's map (`-Map`, LLD 22). An object file of machine code belongs to exactly one part;
+for what link-time optimisation has merged, the debug information says from which source it came.
+What parts share (merged strings, outlined code, alignment) is a part of its own, so that the sum is
+the image.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgeuk.errors import BuildError
+from edgeuk.origin import Origins
 from edgeuk.pack.elf import Elf
 
-LINKER = "(linker)"  # the part that holds what no object brought: merged strings, alignment
+LINKER = "(shared)"  # strings that parts share, code that the linker outlined, alignment
+GENERATED = "generated"
+LTO_OBJECT = "<lto>"  # what link-time optimisation made of most objects, as one
 SCRIPT = "<script>"  # stands for an object where the linker script itself takes room
 STACK = ".stack"  # output section of the link templates; counted by itself
 # "  VMA  LMA  Size Align     file.o:(.section)" and "... Align .section", all numbers hex.
@@ -29,6 +33,7 @@ class Contribution:
     object: str  # object file as the linker was given it; "<internal>" for LLD's own
     input: str  # input section: ".text.mqtt_start"
     size: int
+    address: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +81,14 @@ def parse_map(text: str) -> list[Contribution]:
         what, depth = match[6], len(match[5])
         inside = INPUT.match(what)
         if inside:
-            found.append(Contribution(section, inside[1], inside[2], int(match[3], 16)))
+            name = LTO_OBJECT if inside[1].endswith(".lto.o") else inside[1]
+            size, address = int(match[3], 16), int(match[1], 16)
+            found.append(Contribution(section, name, inside[2], size, address))
         elif depth == 1 and "=" not in what:
             section = what
         elif depth > 1 and what.startswith(". "):
-            found.append(Contribution(section, SCRIPT, what, int(match[3], 16)))
+            size, address = int(match[3], 16), int(match[1], 16)
+            found.append(Contribution(section, SCRIPT, what, size, address))
     return found
 
 
@@ -89,10 +97,11 @@ def measure(
     elf: Elf,
     owners: Mapping[str, str],
     budgets: Mapping[str, Mapping[str, int]],
+    origins: Origins,
     previous: Sizes | None = None,
 ) -> Sizes:
-    """Sizes of the image `elf` with the map `text`. `owners`: object file, or one input section of
-    it, "a.o:(.bss.x)" -> part; `budgets`: part -> {"text", "ram"}."""
+    """Sizes of the image `elf` with the map `text`. `owners`: object file, source file or variable
+    of one ("generated/devices.c:net0_state") -> part; `budgets`: part -> {"text", "ram"}."""
     stack = sum(s.size for s in elf.sections if s.name == STACK)
     sections = {s.name: s for s in elf.sections if (s.in_flash or s.in_ram) and s.name != STACK}
     flash: dict[str, int] = {}
@@ -102,12 +111,12 @@ def measure(
         section = sections.get(c.section)
         if section is None:
             continue
-        part = owners.get(f"{c.object}:({c.input})") or owners.get(c.object, LINKER)
         rest[c.section] -= c.size
-        if section.in_flash:
-            flash[part] = flash.get(part, 0) + c.size
-        if section.in_ram:
-            ram[part] = ram.get(part, 0) + c.size
+        for part, size in _shares(c, owners, origins):
+            if section.in_flash:
+                flash[part] = flash.get(part, 0) + size
+            if section.in_ram:
+                ram[part] = ram.get(part, 0) + size
     for name, size in rest.items():
         flash[LINKER] = flash.get(LINKER, 0) + (size if sections[name].in_flash else 0)
         ram[LINKER] = ram.get(LINKER, 0) + (size if sections[name].in_ram else 0)
@@ -127,6 +136,24 @@ def measure(
     ]
     parts.sort(key=lambda p: (-p.flash, -p.ram, p.part))
     return Sizes(sum(flash.values()), sum(ram.values()), stack, tuple(parts))
+
+
+def _shares(
+    c: Contribution, owners: Mapping[str, str], origins: Origins
+) -> Iterator[tuple[str, int]]:
+    """The parts that an input section's bytes belong to."""
+    if c.object != LTO_OBJECT:
+        yield owners.get(c.object, LINKER), c.size
+    elif c.input.startswith(".text"):
+        origin = origins.code(c.address)
+        yield owners.get(origin.source, LINKER) if origin else LINKER, c.size
+    else:
+        for found, size in origins.data(c.address, c.address + c.size):
+            if found is None:
+                yield LINKER, size
+            else:
+                whole = owners.get(found.source, LINKER)
+                yield owners.get(f"{found.source}:{found.variable}", whole), size
 
 
 def check_budgets(sizes: Sizes, together: Mapping[str, Iterable[str]]) -> None:

@@ -25,7 +25,7 @@ PYTHON = [
     "gateway",
     "resolve device_config",
     # what becomes of it; pack is below build, which ends with it
-    "pack",
+    "pack origin",
     "size generate",
     "units",
     "objects ninja",
