@@ -22,9 +22,10 @@ ROLES = {  # role -> class of the device that plays it
     "power": "power",
     "soc": "soc",
     "intc": "intc",
+    "watchdog": "watchdog",
 }
 REGIONS = ("flash", "ram", "config")
-VERIFIED = ("hil", "qemu", "build")
+VERIFIED = ("hil", "qemu", "process", "build")  # best first
 ADDRESS_MAX = 2**64 - 1
 IRQ_MAX = 1023
 
@@ -85,7 +86,7 @@ class Board:
     devices: Mapping[str, Device]
     sizes: Mapping[str, int]  # every key of SIZES, with the defaults filled in
     qemu: Qemu | None
-    verified: Mapping[str, str]  # function -> "hil", "qemu" or "build"
+    verified: Mapping[str, str]  # function -> one of VERIFIED
     warnings: tuple[Fault, ...] = field(default=(), compare=False)
 
 

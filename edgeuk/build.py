@@ -31,11 +31,7 @@ LOCK_WAIT_S = 120.0
 IMAGE, DEBUG, MAP, RECORD = "gateway.elf", "gateway.debug.elf", "gateway.map", "build.json"
 FLAT = "gateway.bin"  # what a programmer writes, where the board has flash
 
-# Inline only what gets smaller by it, and share equal stretches of code between functions.
-LTO_OPTIONS = (
-    *("--lto-O3", "-mllvm", "-inline-threshold=0"),
-    *("-mllvm", "-enable-machine-outliner=always"),
-)
+LTO_OPTIONS = ("--lto-O3",)  # what else suits an architecture is in its arch.toml
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int, str], None]  # done, of, what
@@ -153,6 +149,8 @@ def _build_id(image: Image, every: Sequence[Unit], tree: Tree, compiler: Compile
         files |= _headers(tree, f"firmware/{component.name}")
     for driver in image.drivers:
         files |= _headers(tree, f"drivers/{driver.name}")
+    if image.gateway.service:
+        files |= {f"service/{p.name}" for p in tree.real("service/.").glob("*.h")}
     total = hashlib.sha256()
     for name, text in sorted(generate(image).files().items()):
         total.update(f"{name} {hashlib.sha256(text.encode()).hexdigest()}\n".encode())
@@ -221,15 +219,13 @@ def _compile(plan: _Plan, unit: Unit) -> list[str]:
     """The command for one unit; paths of this machine are mapped away in all that it writes."""
     # The names that debug information gets are the logical ones: `size` reads them there.
     maps = [f"-ffile-prefix-map={folder}={name}" for name, folder in plan.tree.roots.items()]
-    target = []
-    if not units.is_native(plan.image):
-        target = ["-target", plan.image.cpu.target, f"-mcpu={plan.image.cpu.mcpu}"]
-    elif plan.compiler.sanitizers:
-        target = [f"-fsanitize={plan.compiler.sanitizers}"]
+    sanitize = []
+    if units.is_native(plan.image) and plan.compiler.sanitizers:
+        sanitize = [f"-fsanitize={plan.compiler.sanitizers}"]
     includes = [f"-I{plan.tree.real(folder)}" for folder in unit.includes]
     files = ["-MD", "-MF", str(Path(unit.object).with_suffix(".d")), "-c"]
     source = str(plan.tree.real(unit.source))
-    command = [*plan.compiler.command, *target, *unit.flags, *maps, *includes]
+    command = [*plan.compiler.command, *sanitize, *unit.flags, *maps, *includes]
     return [*command, *files, source, "-o", unit.object]
 
 

@@ -56,7 +56,7 @@ def clear_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        where = str(e.filename or folder)
+        where = str(e.filename2 or e.filename or folder)  # of a copy: where it goes
         if e.errno in (errno.ENOSPC, errno.EDQUOT):
             raise BuildError(
                 "the disk is full", where=where, hint="free some space, then build again"

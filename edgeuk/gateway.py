@@ -1,5 +1,6 @@
 """The user's files: gateway.toml (what the image is) and device.toml (one device's own values)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from edgeuk.tables import Table
 from edgeuk.values import DAY_MS, nearest
 
 __all__ = [
-    "At", "DeviceFile", "Filter", "Gateway", "Mqtt", "Network", "Pipeline", "Sensor",
+    "At", "DeviceFile", "Filter", "Gateway", "Mqtt", "Network", "Pipeline", "Sensor", "Service",
     "check_on_board", "load_device", "load_gateway",
 ]  # fmt: skip
 
@@ -54,7 +55,7 @@ class Network:
     prefix: int  # 0 with DHCP
     gateway: str
     dns: str
-    ntp: str
+    ntp: str  # host, or host:port
     hostname: str
 
 
@@ -70,6 +71,15 @@ class Pipeline:
 
 
 @dataclass(frozen=True, slots=True)
+class Service:
+    """C sources of the user's own, which answer connections (firmware/include/ek/service.h)."""
+
+    sources: tuple[str, ...]  # beside the gateway file
+    listeners: int  # ports it listens on, at most
+    connections: int  # at a time
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """A gateway file, checked."""
 
@@ -80,7 +90,8 @@ class Gateway:
     network: Network
     servers: Mapping[str, str]  # name -> "host:port"
     pipeline: Pipeline
-    sensors: tuple[Sensor, ...]
+    sensors: tuple[Sensor, ...]  # () only beside a service
+    service: Service | None = None
     # Keys of the device configuration that the file gives:
     settings: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Fault, ...] = field(default=(), compare=False)
@@ -124,6 +135,7 @@ def load_gateway(path: Path, catalog: Catalog, board_name: str = "") -> Gateway:
         servers=servers,
         pipeline=pipeline,
         sensors=sensors,
+        service=_service(root.table("service"), path.parent) if "service" in root else None,
         settings={"name": name} | settings,
         source=doc,
     )
@@ -239,6 +251,25 @@ def _pipeline(table: Table) -> Pipeline:
     return pipeline
 
 
+def _service(table: Table, folder: Path) -> Service:
+    sources = table.texts("sources", required=True)
+    for index, source in enumerate(table.data.get("sources", ()) if sources else ()):
+        if not isinstance(source, str):
+            continue
+        if not re.fullmatch(r"[A-Za-z0-9_][\w.-]*\.c", source):
+            what = f"`{source}` is not a C file beside the gateway file"
+            table.fault("E0207", what, "sources", index)
+        elif not (folder / source).is_file():
+            near = nearest(source, (p.name for p in folder.glob("*.c")))
+            what = f"no file `{source}` beside the gateway file"
+            table.fault("E0601", what, "sources", index, hint=near)
+    return Service(
+        sources=tuple(dict.fromkeys(sources)),
+        listeners=table.integer("listeners", 1, low=1, high=8),
+        connections=table.integer("connections", 4, low=1, high=24),
+    )
+
+
 def _check_sensors(root: Table, pipeline: Pipeline) -> None:
     """What concerns several sensors: names and I2C addresses given twice, a queue too short."""
     doc = root.doc
@@ -247,7 +278,8 @@ def _check_sensors(root: Table, pipeline: Pipeline) -> None:
     given = root.data.get("sensor", ())
     given = given if isinstance(given, list) else []
     sensors = [s for s in given if isinstance(s, dict)]
-    if not sensors and doc.complete and not {"sensor", "sensors"} & {*root.bad, *root.data}:
+    others = {"sensor", "sensors", "service"}
+    if not sensors and doc.complete and not others & {*root.bad, *root.data}:
         doc.fault("E0202", "no sensor: there is nothing to measure", (), hint=_SENSOR)
     for index, sensor in enumerate(given):
         if not isinstance(sensor, dict):

@@ -25,7 +25,8 @@ BUILD_ID_UNKNOWN = "0" * 16
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """Texts of the generated files; `link_ld` is "" where the architecture has no template."""
+    """Texts of the generated files. `pipeline_c` is "" for a service without sensors, `link_ld`
+    where the architecture has no template."""
 
     config_h: str
     devices_c: str
@@ -52,13 +53,18 @@ class Group:
     plan: Plan
 
 
+def has_pipeline(image: Image) -> bool:
+    """Whether sensors' readings go anywhere: not in a gateway that is nothing but a service."""
+    return bool(image.gateway.sensors) or image.gateway.service is None
+
+
 def generate(image: Image, build_id: str = BUILD_ID_UNKNOWN) -> Generated:
     """Everything for `image`. `build_id`: 16 hex digits that name the build's input."""
     groups = _groups(image)
     return Generated(
         config_h=_config_h(image, groups),
         devices_c=_devices_c(image, build_id),
-        pipeline_c=_pipeline_c(image, groups),
+        pipeline_c=_pipeline_c(image, groups) if has_pipeline(image) else "",
         link_ld=_link_ld(image),
     )
 
@@ -105,6 +111,7 @@ def _head(image: Image, what: str, sources: str) -> str:
 def _config_h(image: Image, groups: Sequence[Group]) -> str:
     board = f"boards/{image.board.name}.toml"
     streams = sum(g.plan.tcp_streams for g in groups)
+    vectors = 1 + max((irq for i in image.instances for irq in i.irqs), default=0)
     sizes = dict(image.board.sizes)
     sizes["cpu_clock_hz"] = sizes.get("cpu_clock_hz", 0) or _soc_clock_hz(image)
     rows = [(f"EK_{name.upper()}", size) for name, size in sorted(sizes.items())]
@@ -121,10 +128,24 @@ def _config_h(image: Image, groups: Sequence[Group]) -> str:
         f"#define {'EK_QUEUE_READINGS':{width}} {image.gateway.pipeline.queue}",
         "// connections that sensors hold open",
         f"#define {'EK_SENSOR_TCP_STREAMS':{width}} {streams}",
+        "// interrupt lines up to the highest in use",
+        f"#define {'EK_IRQ_VECTORS':{width}} {vectors}",
+        *_service_sizes(image, width),
         "",
         "#endif",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _service_sizes(image: Image, width: int) -> list[str]:
+    service = image.gateway.service
+    if service is None:
+        return []
+    return [
+        "// gateway.toml, [service] listeners, connections",
+        f"#define {'EK_NET_LISTENERS':{width}} {service.listeners}",
+        f"#define {'EK_SERVICE_STREAMS':{width}} {service.connections}",
+    ]
 
 
 def _soc_clock_hz(image: Image) -> int:
@@ -203,6 +224,8 @@ def _value(driver: Driver, key: str, value: Any) -> str:
             return c_address(value)
         case "bool":
             return "true" if value else "false"
+        case "u32s":
+            return "(const uint32_t[]){" + ", ".join([*(f"0x{v:x}" for v in value), "0"]) + "}"
         case "device":
             return f"&ek_device_{value}"
         case "string":

@@ -60,6 +60,8 @@ class Origins:
 
 def origins(data: bytes) -> Origins:
     """Read the debug information of an ELF file; nothing is found where there is none."""
+    if not data:
+        return Origins([])
     file = ELFFile(io.BytesIO(data))
     if not file.has_dwarf_info():
         return Origins([])

@@ -1,5 +1,9 @@
-"""Where edgeuk's data is: in a checkout of the repository, or in the installed package."""
+"""Where edgeuk's data is: in a checkout of the repository, or in the installed package; and the
+Python that runs it."""
 
+import shlex
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,3 +39,13 @@ def data_roots() -> Roots:
         third_party_toml=root / "third_party.toml",
         third_party=shipped,
     )
+
+
+def python_command() -> str:
+    """How a person calls this Python: by its name where the shell finds this very one under it (the
+    virtual environment is active), else by its path."""
+    name = Path(sys.executable).name
+    found = shutil.which(name)
+    # Not resolved: the link of a virtual environment is what makes it that environment's Python.
+    same = found is not None and Path(found).parent == Path(sys.executable).parent
+    return name if same else shlex.quote(sys.executable)

@@ -9,7 +9,7 @@ from edgeuk.tables import Table, check_duration, word
 from edgeuk.values import is_number, nearest
 
 # What drivers can be: firmware/include/ek/<class>.h says what each provides.
-CLASSES = ("uart", "eth", "i2c", "entropy", "power", "sensor", "virtio", "soc", "intc")
+CLASSES = ("uart", "eth", "i2c", "entropy", "power", "sensor", "virtio", "soc", "intc", "watchdog")
 DURATION_MAX_MS = 2**32 - 1
 
 # Property types: for integers the range, for the others None.
@@ -24,6 +24,7 @@ PROP_TYPES: Mapping[str, tuple[int, int] | None] = {
     "number": None,  # int, or Decimal if it has a fraction
     "duration": None,  # "500ms"; int milliseconds once checked
     "device": None,  # name of another device of the board
+    "u32s": (0, 2**32 - 1),  # an array of them; in C, 0 ends it
 }
 
 
@@ -67,6 +68,8 @@ def _check_value(table: Table, name: str, value: Any, prop: Prop) -> Any:
     """The value as the property's type has it, or None after a fault."""
     bounds = PROP_TYPES[prop.type]
     after = f" {prop.unit}" if prop.unit else ""
+    if prop.type == "u32s":
+        return _check_array(table, name, value, prop)
     if prop.type == "duration":
         low = 0 if prop.min is None else prop.min
         high = DURATION_MAX_MS if prop.max is None else prop.max
@@ -105,6 +108,18 @@ def _check_value(table: Table, name: str, value: Any, prop: Prop) -> Any:
     return value
 
 
+def _check_array(table: Table, name: str, value: Any, prop: Prop) -> tuple[int, ...] | None:
+    if not isinstance(value, list) or any(type(number) is not int for number in value):
+        table.fault("E0203", f"`{name}` must be an array of whole numbers", name)
+        return None
+    low, high = PROP_TYPES[prop.type] or (0, 0)
+    for number in value:
+        if not low <= number <= high:
+            table.fault("E0204", f"`{name}` must hold {low} to {high:#x}, not {number:#x}", name)
+            return None
+    return tuple(value)
+
+
 def _example(prop: Prop) -> str:
     if prop.choices:
         first = prop.choices[0]
@@ -114,6 +129,7 @@ def _example(prop: Prop) -> str:
         "bool": "true",
         "string": '"..."',
         "device": '"..."',
+        "u32s": "[0x4000_0000]",
         "duration": '"1s"',
     }
     return examples.get(prop.type, str(prop.min if prop.min is not None else 1))

@@ -181,10 +181,15 @@ class _Search:
         chain = (f"board {self.board.name} has cpu {self.board.cpu}", f"{arch.name} is its kind")
         self.provided |= set(arch.provides)
         self.reasons[arch.name] = chain
-        self.need("mqtt", (f"{file} asks for mqtt",))
-        self.need("pipeline", (f"{file} has sensors: it asks for pipeline",))
-        self._sensors(file)
-        self.need("app", ("every gateway asks for app",))
+        if self.gateway.sensors or not self.gateway.service:
+            self.need("mqtt", (f"{file} asks for mqtt",))
+            self.need("pipeline", (f"{file} has sensors: it asks for pipeline",))
+            self._sensors(file)
+            self.need("app", ("every gateway with sensors asks for app",))
+        else:
+            self.need("service", (f"{file} has a service and no sensors: it asks for service",))
+        if self.gateway.service:
+            self._feature("listener", f"[service] of {file}")
         self._needs(arch.needs, chain)
         for role, name in self.board.roles.items():
             self._device(name, (), f"board {self.board.name} has role {role}: device/{name}")

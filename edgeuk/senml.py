@@ -58,12 +58,12 @@ def _resolve(records: list[Mapping[Any, Any]], now: float) -> Iterator[Reading]:
     base_name, base_unit = "", ""
     base_time, base_value = Decimal(0), Decimal(0)
     for record in records:
-        base_name = record.get("bn", base_name)
-        base_unit = record.get("bu", base_unit)
+        base_name = _text(record.get("bn", base_name))
+        base_unit = _text(record.get("bu", base_unit))
         base_time = _number(record.get("bt", base_time))
         base_value = _number(record.get("bv", base_value))
-        name = f"{base_name}{record.get('n', '')}"
-        if not name or not isinstance(name, str):
+        name = base_name + _text(record.get("n", ""))
+        if not name:
             raise SenmlError("a record without a name")
         at = float(base_time + _number(record.get("t", 0)))
         value: float | str | bool | None = None
@@ -76,13 +76,22 @@ def _resolve(records: list[Mapping[Any, Any]], now: float) -> Iterator[Reading]:
         yield Reading(
             name,
             value,
-            record.get("u", base_unit),
+            _text(record.get("u", base_unit)),
             at if at >= RELATIVE_BELOW else now + at,
-            record.get("q", ""),
+            _text(record.get("q", "")),
         )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise SenmlError(f"no text: {value!r}")
+    return value
 
 
 def _number(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise SenmlError(f"not a number: {value!r}")
-    return Decimal(str(value)) if isinstance(value, float) else Decimal(value)
+    number = Decimal(str(value)) if isinstance(value, float) else Decimal(value)
+    if not number.is_finite():
+        raise SenmlError(f"not a number: {value!r}")
+    return number

@@ -13,6 +13,8 @@ DEVICE_NAME = "[A-Za-z0-9][A-Za-z0-9_-]{0,62}"
 SERVER_NAME = "[A-Za-z][A-Za-z0-9_-]{0,31}"
 MQTT_PORT = 1883
 MODBUS_PORT = 502
+NTP_PORT = 123
+SERVICE_KEYS = ("sources", "listeners", "connections")  # of [service], compiled in
 YEAR_MS = 365 * DAY_MS
 PASSWORD_HINT = "put it in a device file (`--device FILE`), which is kept out of version control"
 
@@ -31,9 +33,10 @@ def read_name(root: Table, *, required: bool) -> str:
 
 
 def read_settings(root: Table, *, secrets: bool) -> Settings:
-    """[mqtt], [network] and [servers]; a password only where `secrets` are allowed.
+    """[mqtt], [network], [servers], [service]; a password only where `secrets` are allowed.
 
-    In a gateway file [mqtt] has `qos` too, which the caller reads: it is compiled in.
+    In a gateway file [mqtt] and [service] have more keys, which the caller reads: they are
+    compiled in.
     """
     values: Settings = {}
     mqtt = root.table("mqtt")
@@ -41,6 +44,11 @@ def read_settings(root: Table, *, secrets: bool) -> Settings:
     mqtt.close(known=() if secrets else ("qos",), hints={"host": _URL_HINT, "port": _URL_HINT})
     _read_network(root.table("network"), values)
     _read_servers(root.table("servers"), values)
+    service = root.table("service")
+    if "port" in service:
+        values["service.port"] = str(service.integer("port", low=1, high=65_535))
+    service.known.add("port")
+    service.close(known=() if secrets else SERVICE_KEYS)
     return values
 
 
@@ -126,12 +134,17 @@ def _read_network(table: Table, values: Settings) -> None:
     if "gateway" in table and "address" not in table:
         hint = 'address = "192.168.1.20/24", or remove `gateway`'
         table.fault("E0410", "a gateway without an address: DHCP gives both", "gateway", hint=hint)
-    for name in ("ntp", "hostname"):
-        text = table.text(name, "")
-        if text and not is_host(text):
-            table.fault("E0407", f"`{text}` is not a host name", name)
-        elif text:
-            values[f"net.{name}"] = text
+    if ntp := table.text("ntp", ""):
+        if parse_endpoint(ntp, NTP_PORT) is None:
+            hint = 'such as ntp = "pool.ntp.org"; a port other than 123 behind a colon'
+            table.fault("E0407", f"`{ntp}` is not a time server", "ntp", hint=hint)
+        else:
+            values["net.ntp"] = ntp
+    if hostname := table.text("hostname", ""):
+        if not is_host(hostname):
+            table.fault("E0407", f"`{hostname}` is not a host name", "hostname")
+        else:
+            values["net.hostname"] = hostname
     table.close()
 
 

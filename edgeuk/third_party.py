@@ -29,9 +29,9 @@ from pathlib import Path
 
 from edgeuk.cache import cache_root
 from edgeuk.errors import EdgeukError, ToolError
-from edgeuk.paths import data_roots
+from edgeuk.paths import data_roots, python_command
 
-FETCH = "python -m edgeuk.third_party fetch"
+FETCH = f"{python_command()} -m edgeuk.third_party fetch"
 DOWNLOAD_S = 300  # limit of one apt-get run or of one stalled read
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from edgeuk.cache import cache_root
 from edgeuk.errors import ToolError
+from edgeuk.paths import python_command
 from edgeuk.third_party import FETCH, ThirdParty, locate
 
 ZIG_VERSION = "0.17.0"
-PIP = f"{Path(sys.executable).name} -m pip install"
+PIP = f"{python_command()} -m pip install"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeuk.generate import has_pipeline
 from edgeuk.manifest import Component, Driver
 from edgeuk.resolve import Image
 from edgeuk.size import GENERATED, SCRIPT
 
+SERVICE = "service"  # the part that a gateway's own sources are counted for
 LTO = ("-flto",)  # saves a tenth of an image
 COMMON = (
     *("-std=c11", "-g", "-ffunction-sections", "-fdata-sections"),
@@ -44,11 +46,9 @@ class Tree:
 
     def logical(self, path: str) -> str:
         """The logical form of a real, absolute path; outside all folders, the path itself."""
-        for name, root in self.roots.items():
-            prefix = f"{root}/"
-            if path.startswith(prefix):
-                return f"{name}/{path[len(prefix) :]}"
-        return path
+        inside = [(n, f"{root}/") for n, root in self.roots.items() if path.startswith(f"{root}/")]
+        name, prefix = max(inside, key=lambda item: len(item[1]), default=("", ""))
+        return f"{name}/{path[len(prefix) :]}" if name else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,10 @@ def is_native(image: Image) -> bool:
 
 def tree(image: Image, out: Path, others: Mapping[str, Path]) -> Tree:
     """The folders of a build; `others`: third-party sources and the compiler's own headers."""
-    folders = {"generated": out, **others}
+    folders: dict[str, Path] = {}
+    if image.gateway.service:  # first: in the compiler's maps of names, the last that fits counts
+        folders["service"] = image.gateway.path.parent
+    folders |= {"generated": out, **others}
     # "arch/armv7m" is two levels below the folder of all components.
     folders["firmware"] = image.arch.folder.parents[image.arch.name.count("/")]
     for driver in image.drivers:
@@ -91,7 +94,10 @@ def components(image: Image) -> list[tuple[Component, tuple[str, ...]]]:
 def units(image: Image) -> list[Unit]:
     """Everything to compile, in the order in which it is linked."""
     native = is_native(image)
-    flags = (*COMMON, *(NATIVE if native else FREESTANDING), *image.cpu.flags)
+    cpu = image.cpu
+    # With the flags, so that no object of another processor is taken from the cache.
+    target = () if native else ("-target", cpu.target, f"-mcpu={cpu.mcpu}")
+    flags = (*target, *COMMON, *(NATIVE if native else FREESTANDING), *cpu.flags)
     ours = (*flags, *(NATIVE_WARNINGS if native else WARNINGS))
     every = components(image)
     # The C library's headers are everyone's, as a hosted compiler's would be.
@@ -114,9 +120,11 @@ def units(image: Image) -> list[Unit]:
             path = f"drivers/{driver.name}/{source}"
             whole = () if native else _lto(source)
             found.append(Unit(_driver_part(driver), path, (*ours, *whole), includes))
-    includes = (*(f"drivers/{d.name}" for d in image.drivers), *base)
     whole = () if native else _lto("")
-    for name in ("devices.c", "pipeline.c"):
+    for source in image.gateway.service.sources if image.gateway.service else ():
+        found.append(Unit(SERVICE, f"service/{source}", (*ours, *whole), base))
+    includes = (*(f"drivers/{d.name}" for d in image.drivers), *base)
+    for name in ("devices.c", "pipeline.c") if has_pipeline(image) else ("devices.c",):
         found.append(Unit(GENERATED, f"generated/{name}", (*ours, *whole), includes))
     return found
 

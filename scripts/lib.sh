@@ -5,8 +5,12 @@ venv=$root/.venv
 
 die() {
     printf 'error: %s\n' "$1" >&2
-    [ -n "${2:-}" ] && printf '\nhint: %s\n' "$2" >&2
+    [ -z "${2:-}" ] || printf 'hint: %s\n' "$2" >&2
     exit 1
+}
+
+step() {
+    printf '== %s\n' "$*" >&2
 }
 
 as_root() {
@@ -19,54 +23,68 @@ as_root() {
     fi
 }
 
-# need_packages COMMAND=PACKAGE...: install the packages whose command is not there.
-need_packages() {
-    local pair missing=()
-    for pair in "$@"; do
-        PATH=$PATH:/usr/sbin command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
-    done
-    [ ${#missing[@]} = 0 ] && return
-    command -v apt-get >/dev/null ||
-        die "missing: ${missing[*]}" "install them; only apt-get is known to this script"
-    printf 'installing with apt-get: %s\n' "${missing[*]}" >&2
-    as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        "${missing[@]}" >/dev/null
-}
-
+# A Python that is new enough, or nothing.
 find_python() {
     local name
-    for name in python3.13 python3.12 python3.11 python3; do
-        if command -v "$name" >/dev/null &&
-            "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2])' 2>/dev/null; then
+    for name in python3 python3.13 python3.12 python3.11; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             printf '%s\n' "$name"
             return
         fi
     done
 }
 
-# need_venv EXTRA: .venv with edgeuk and its extra EXTRA (demo, test), as pyproject.toml asks now.
-need_venv() {
-    local stamp=$venv/.edgeuk-$1 sum python
-    sum=$(sha256sum "$root/pyproject.toml" | cut -d' ' -f1)
-    [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$sum" ] && return
+# need_packages COMMAND=PACKAGE...: install the packages whose command is not there, and with them
+# what a virtual environment needs.
+need_packages() {
+    local pair python missing=()
+    for pair in "$@"; do
+        PATH=$PATH:/usr/sbin command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+    done
     python=$(find_python)
     if [ -z "$python" ]; then
-        need_packages python3=python3
+        missing+=(python3 python3-venv)
+    elif [ ! -x "$venv/bin/python" ] && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        missing+=("$python-venv")
+    fi
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || [ ! -e /etc/debian_version ] ||
+        missing+=(ca-certificates)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    command -v apt-get >/dev/null ||
+        die "missing: ${missing[*]}" "install them; this script knows only apt-get"
+    step "installing with apt-get: ${missing[*]}"
+    local apt=(env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get -qq
+        -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0)
+    as_root "${apt[@]}" update || step "apt-get update failed; trying with the lists that are here"
+    as_root "${apt[@]}" install --yes --no-install-recommends "${missing[@]}" >/dev/null ||
+        die "apt-get could not install: ${missing[*]}"
+}
+
+# need_venv EXTRA [LARGER]: .venv with edgeuk and its extra EXTRA, as pyproject.toml asks now; an
+# environment that has the extra LARGER will do.
+need_venv() {
+    local extra wanted python
+    wanted="$root $(sha256sum <"$root/pyproject.toml")"
+    for extra in "$@"; do
+        [ "$(cat "$venv/.edgeuk-$extra" 2>/dev/null)" != "$wanted" ] ||
+            ! "$venv/bin/python" -c 'import edgeuk' 2>/dev/null || return 0
+    done
+    if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
         python=$(find_python)
         [ -n "$python" ] || die "Python 3.11 or newer is needed" "Debian 12 and Ubuntu 24.04 have it"
+        step "creating .venv"
+        "$python" -m venv --clear "$venv" || die "no virtual environment could be made in $venv"
     fi
-    if [ ! -x "$venv/bin/pip" ]; then
-        "$python" -c 'import ensurepip, venv' 2>/dev/null || need_packages no-venv=python3-venv
-        printf 'creating .venv\n' >&2
-        "$python" -m venv "$venv"
-    fi
-    printf 'installing Python packages into .venv\n' >&2
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -e "$root[$1]"
-    printf '%s' "$sum" >"$stamp"
+    step "installing Python packages into .venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --root-user-action=ignore --editable "$root[$1]" ||
+        die "pip could not install the Python packages" "is the package index reachable?"
+    printf '%s' "$wanted" >"$venv/.edgeuk-$1"
 }
 
 # need_sources: the pinned third-party C sources, fetched once into the cache.
 need_sources() {
-    "$venv/bin/python" -m edgeuk.third_party fetch
+    "$venv/bin/python" -m edgeuk.third_party where >/dev/null 2>&1 && return
+    step "fetching third-party C sources"
+    "$venv/bin/python" -m edgeuk.third_party fetch >&2
 }

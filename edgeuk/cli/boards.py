@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from edgeuk.catalog import find_board, load_catalog
-from edgeuk.cli.common import JsonOption, find_gateway
-from edgeuk.cli.say import next_step, print_json, print_table
+from edgeuk.board import Board
+from edgeuk.catalog import Catalog, find_board, load_catalog
+from edgeuk.cli.common import DEFAULT_BOARD, JsonOption, command_app, find_gateway
+from edgeuk.cli.say import next_step, print_json, print_table, say_warnings
 from edgeuk.gateway import load_gateway
 from edgeuk.resolve import boards_for
 
-app = typer.Typer()
+app = command_app()
 
 
 @app.command(epilog="Example:  edgeuk boards --for gateway.toml")
@@ -25,22 +26,14 @@ def boards(
     """List boards, or those that can run a gateway."""
     catalog = load_catalog()
     known = [find_board(catalog, name) for name in sorted(catalog.boards)]
-    if gateway is not None:
-        path = find_gateway(gateway)
-        fits = boards_for(load_gateway(path, catalog), known, catalog)
-        if json:
-            print_json(
-                [
-                    {"board": f.board.name, "ok": not f.missing, "missing": list(f.missing)}
-                    for f in fits
-                ]
-            )
-            return
-        rows = [(f.board.name, "no" if f.missing else "yes", "; ".join(f.missing)) for f in fits]
-        print_table(("board", f"runs {path.name}", "what it lacks"), rows)
-        able = next((f.board.name for f in fits if not f.missing), None)
-        next_step(f"edgeuk run --board {able}" if able else "edgeuk drivers")
-        return
+    if gateway is None:
+        list_all(known, json)
+    else:
+        list_fits(find_gateway(gateway), known, catalog, json)
+
+
+def list_all(known: list[Board], json: bool) -> None:
+    """Every board."""
     if json:
         print_json(
             [
@@ -49,9 +42,32 @@ def boards(
             ]
         )
         return
-    rows = [
-        (b.name, b.cpu, b.summary, ", ".join(f"{k}: {v}" for k, v in b.verified.items()))
-        for b in known
-    ]
-    print_table(("board", "cpu", "what it is", "verified"), rows)
-    next_step("edgeuk build --board NAME, or `edgeuk boards --for gateway.toml`")
+    print_table(
+        ("board", "cpu", "what it is", "verified"),
+        [(b.name, b.cpu, b.summary, verified(b)) for b in known],
+    )
+    next_step("edgeuk build --board NAME, or edgeuk boards --for gateway.toml")
+
+
+def verified(board: Board) -> str:
+    """`qemu: console, uplink`: how each function was proven."""
+    ways: dict[str, list[str]] = {}
+    for function, way in board.verified.items():
+        ways.setdefault(way, []).append(function)
+    return "; ".join(f"{way}: {', '.join(functions)}" for way, functions in ways.items()) or "-"
+
+
+def list_fits(path: Path, known: list[Board], catalog: Catalog, json: bool) -> None:
+    """Which boards can run the gateway, and what the others lack."""
+    gateway = load_gateway(path, catalog)
+    fits = boards_for(gateway, known, catalog)
+    if json:
+        print_json([{"board": f.board.name, "ok": f.ok, "missing": list(f.missing)} for f in fits])
+        return
+    say_warnings(gateway.warnings)
+    rows = [(f.board.name, "yes" if f.ok else "no", "; ".join(f.missing) or "-") for f in fits]
+    print_table(("board", f"runs {path.name}", "what it lacks"), rows)
+    able = [f.board.name for f in fits if f.ok]
+    best = gateway.board if gateway.board in able else DEFAULT_BOARD
+    best = best if best in able else next(iter(able), "")
+    next_step(f"edgeuk run --board {best}" if best else "edgeuk drivers")

@@ -1,22 +1,28 @@
 """`edgeuk doctor`: what this machine has, what it lacks, and the command that gets it."""
 
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import typer
 
-from edgeuk import third_party, toolchain
+from edgeuk import __version__, third_party, toolchain
+from edgeuk.board import Board
 from edgeuk.cache import cache_root
 from edgeuk.catalog import find_board, load_catalog
-from edgeuk.cli.common import JsonOption
+from edgeuk.cli.common import JsonOption, command_app, plural, waiting
 from edgeuk.cli.say import next_step, print_json, print_table
 from edgeuk.errors import EdgeukError
+from edgeuk.paths import PACKAGE
 from edgeuk.run.qemu import find_qemu
 
-app = typer.Typer()
+app = command_app()
 FREE_MIN_MB = 500  # the compiler's cache and a few builds
+ANSWER_S = 20  # limit of a program that says its version
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,59 +39,113 @@ class Finding:
 @app.command(epilog="Example:  edgeuk doctor")
 def doctor(json: JsonOption = False) -> None:
     """Check this machine: what is missing and how to get it. Exit status 1 if something is."""
-    findings = list(examine())
+    with waiting("looking"):
+        findings = list(examine())
     bad = [f for f in findings if not f.ok and f.needed]
     if json:
-        print_json(
-            [
-                {"what": f.what, "ok": f.ok, "detail": f.detail, "fix": f.fix, "needed": f.needed}
-                for f in findings
-            ]
-        )
-    else:
-        mark = {(True, True): "ok", (True, False): "ok", (False, True): "MISSING"}
-        print_table(
-            ("", "what", "found", "cure"),
-            [(mark.get((f.ok, f.needed), "optional"), f.what, f.detail, f.fix) for f in findings],
-        )
-        next_step(f"{len(bad)} to mend: see `cure`" if bad else "edgeuk new NAME")
+        print_json([asdict(f) for f in findings])
+        raise typer.Exit(1 if bad else 0)
+    rows = [
+        (_mark(f), f.what, f.detail or "-", f.fix if not f.ok else "")
+        for f in sorted(findings, key=lambda f: f.ok)
+    ]
+    print_table(("state", "what", "found", "cure"), rows)
+    next_step(f"mend {plural(len(bad), 'thing')}, see `cure`" if bad else "edgeuk new NAME")
     raise typer.Exit(1 if bad else 0)
+
+
+def _mark(finding: Finding) -> str:
+    if finding.ok:
+        return "ok"
+    return "MISSING" if finding.needed else "optional"
 
 
 def examine() -> Iterator[Finding]:
     """Every check, in the order in which a user meets them."""
     version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("Python", sys.version_info >= (3, 11), version, "install Python 3.11 or newer")
+    yield Finding("edgeuk", True, f"{__version__} at {PACKAGE}")
+    yield Finding(
+        "Python",
+        sys.version_info >= (3, 11),
+        f"{version} at {sys.executable}",
+        "install Python 3.11 or newer",
+    )
+    yield from _build_tools()
+    yield _host_compiler()
+    catalog = load_catalog()
+    boards = [find_board(catalog, name) for name in sorted(catalog.boards)]
+    for binary in sorted({b.qemu.binary for b in boards if b.qemu}):
+        yield _emulator(binary, [b for b in boards if b.qemu and b.qemu.binary == binary])
+    broker = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+    fix = "apt-get install mosquitto (without it `edgeuk run` starts amqtt)"
+    yield Finding("MQTT broker mosquitto", broker is not None, broker or "", fix, needed=False)
+    yield _cache()
+
+
+def _build_tools() -> Iterator[Finding]:
     pinned = third_party.load()
     for missing in toolchain.missing(tuple(pinned.values())):
-        yield Finding(missing.what, False, "", missing.command)
-    if toolchain.zig():
-        yield Finding("zig (cross-compiler)", True, toolchain.ZIG_VERSION)
+        what = missing.what.removesuffix(" is missing").removesuffix(" are missing")
+        yield Finding(what, False, "", missing.command)
+    if zig := toolchain.zig():
+        yield Finding("cross-compiler zig", True, f"{toolchain.ZIG_VERSION} at {zig}")
     if ninja := toolchain.ninja():
         yield Finding("ninja", True, str(ninja))
     for entry in pinned.values():
         if folder := third_party.locate(entry):
-            yield Finding(f"{entry.name} {entry.version} sources", True, str(folder))
-    compiler = toolchain.host_compiler()
-    address = "address" in compiler.sanitizers
-    fix = "" if address else "apt-get install gcc (AddressSanitizer for --board host)"
-    yield Finding("C compiler for `host`", address, compiler.identity, fix, needed=False)
-    catalog = load_catalog()
-    boards = [find_board(catalog, name) for name in sorted(catalog.boards)]
-    for binary in sorted({b.qemu.binary for b in boards if b.qemu}):
-        try:
-            yield Finding(binary, True, find_qemu(binary))
-        except EdgeukError as e:
-            yield Finding(binary, False, "", e.hint)
-    broker = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-    fix = "" if broker else "apt-get install mosquitto (amqtt serves until then)"
-    yield Finding("mosquitto", broker is not None, broker or "", fix, needed=False)
+            yield Finding(f"sources of {entry.name} {entry.version}", True, str(folder))
+
+
+def _host_compiler() -> Finding:
+    """Whether --board host gets AddressSanitizer: proven by linking with it."""
+    what = "C compiler with sanitizers"
+    fix = "apt-get install gcc (without it --board host has no AddressSanitizer)"
+    path = shutil.which(os.environ.get("CC") or "cc")
+    if path is None:
+        return Finding(what, False, "", fix, needed=False)
+    flags = ["-fsanitize=address,undefined", "-x", "c", "-", "-o", "/dev/null"]
+    linked = _run([path, *flags], "int main(void) { return 0; }\n")
+    version = _run([path, "--version"]) or ""
+    detail = f"{version.partition(chr(10))[0]} at {path}"
+    return Finding(what, linked is not None, detail, fix, needed=False)
+
+
+def _emulator(binary: str, boards: list[Board]) -> Finding:
+    """QEMU, and whether this one has the machines of our boards."""
+    try:
+        path = find_qemu(binary)
+    except EdgeukError as e:
+        return Finding(binary, False, "", e.hint)
+    version, machines = _run([path, "--version"]), _run([path, "-machine", "help"])
+    if version is None or machines is None:
+        return Finding(binary, False, f"{path} does not start", "reinstall it")
+    has = {line.split(" ")[0] for line in machines.splitlines()}
+    wanted = {b.qemu.machine.partition(",")[0] for b in boards if b.qemu}
+    number = version.partition("version ")[2].partition("\n")[0]
+    if lacks := wanted - has:
+        fix = f"install a QEMU that has {', '.join(sorted(lacks))}"
+        return Finding(binary, False, f"{number} without {', '.join(sorted(lacks))}", fix)
+    return Finding(binary, True, f"{number} at {path}")
+
+
+def _cache() -> Finding:
+    """Room for builds, in a folder that can be written."""
     cache = cache_root()
-    place = next(p for p in (cache, *cache.parents) if p.exists())
+    place = next((p for p in (cache, *cache.parents) if p.exists()), Path("/"))
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        fix = "make it writable, or set EDGEUK_CACHE to another folder"
+        return Finding("cache", False, f"{place} cannot be written", fix)
     free = shutil.disk_usage(place).free // 1_000_000
-    yield Finding(
-        "free space",
-        free > FREE_MIN_MB,
-        f"{free:,} MB at {cache}",
-        "free some, or set EDGEUK_CACHE",
-    )
+    fix = "free some space, or set EDGEUK_CACHE to another folder"
+    return Finding("cache", free > FREE_MIN_MB, f"{cache}, {free:,} MB free", fix)
+
+
+def _run(command: list[str], text: str = "") -> str | None:
+    """Its standard output, or None where it fails."""
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=ANSWER_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

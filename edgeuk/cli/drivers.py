@@ -1,12 +1,10 @@
 """`edgeuk drivers`: every driver, its class and its datasheet."""
 
-import typer
-
 from edgeuk.catalog import load_catalog
-from edgeuk.cli.common import JsonOption
+from edgeuk.cli.common import JsonOption, command_app
 from edgeuk.cli.say import next_step, print_json, print_table
 
-app = typer.Typer()
+app = command_app()
 
 
 @app.command(epilog="Example:  edgeuk drivers --json")
@@ -36,4 +34,4 @@ def drivers(json: JsonOption = False) -> None:
         return
     rows = [(d.name, d.cls, d.summary, d.datasheet) for d in known]
     print_table(("driver", "class", "what it is", "follows"), rows)
-    next_step("edgeuk why driver/NAME says whether an image has it")
+    next_step("edgeuk why driver/NAME, which says whether an image has it, and why")

@@ -2,11 +2,11 @@
 
 import typer
 
-from edgeuk.cli.common import JsonOption
+from edgeuk.cli.common import JsonOption, command_app
 from edgeuk.cli.say import next_step, out, print_json
 from edgeuk.codes import explain as explain_code
 
-app = typer.Typer()
+app = command_app()
 
 
 @app.command(epilog="Example:  edgeuk explain E0101")

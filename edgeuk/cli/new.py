@@ -5,11 +5,11 @@ from pathlib import Path
 
 import typer
 
-from edgeuk.cli.common import GATEWAY
-from edgeuk.cli.say import next_step, say
+from edgeuk.cli.common import GATEWAY, JsonOption, command_app
+from edgeuk.cli.say import next_step, print_json, say
 from edgeuk.errors import BuildError, UsageError
 
-app = typer.Typer()
+app = command_app()
 
 GATEWAY_TEXT = """\
 # What this gateway does. `edgeuk check` checks it, `edgeuk run` boots it in QEMU.
@@ -30,7 +30,7 @@ high = 24
 period = "20s"
 unit = "Cel"
 every = "1s"
-filter = [{{ median = 3 }}, {{ round = 1 }}]
+filter = [{{ median = 3 }}, {{ round = 0.1 }}]
 
 # A Modbus TCP meter; [servers] gives its address, a device file may override it.
 # [servers]
@@ -61,6 +61,7 @@ IGNORE_TEXT = "build/\ndevice.toml\n"
 @app.command(epilog="Example:  edgeuk new greenhouse && cd greenhouse && edgeuk run")
 def new(
     name: str = typer.Argument(help="The gateway's name, and its folder's.", metavar="NAME"),
+    json: JsonOption = False,
 ) -> None:
     """Start a gateway: a folder with a gateway.toml that runs."""
     folder = Path(name)
@@ -69,14 +70,22 @@ def new(
             f"`{folder.name}` cannot be a gateway's name",
             hint="letters, digits and `-`, at most 32, beginning with a letter or digit",
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"`{folder}` exists and is not empty", hint="choose another name")
-    files = {GATEWAY: GATEWAY_TEXT, "device.toml": DEVICE_TEXT, ".gitignore": IGNORE_TEXT}
     try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"`{folder}` exists and is not empty", hint="choose another name")
         folder.mkdir(parents=True, exist_ok=True)
+        files = {
+            GATEWAY: GATEWAY_TEXT.format(name=folder.name),
+            "device.toml": DEVICE_TEXT.format(name=folder.name),
+            ".gitignore": IGNORE_TEXT,
+        }
         for file, text in files.items():
-            (folder / file).write_text(text.format(name=folder.name) if "{" in text else text)
+            (folder / file).write_text(text)
     except OSError as e:
-        raise BuildError(f"cannot write `{e.filename}`: {e.strerror}") from None
+        reason = (e.strerror or str(e)).lower()
+        raise BuildError(f"cannot write `{e.filename or folder}`: {reason}") from None
+    if json:
+        print_json({"folder": str(folder), "files": list(files)})
+        return
     say(f"{folder}/ has {', '.join(files)}")
     next_step(f"cd {folder} && edgeuk run")

@@ -6,17 +6,25 @@ from typing import Annotated
 import typer
 
 from edgeuk.catalog import load_catalog
-from edgeuk.cli.common import GATEWAY, GatewayOption, JsonOption, find_gateway
+from edgeuk.cli.common import (
+    GATEWAY,
+    GatewayOption,
+    JsonOption,
+    command_app,
+    find_gateway,
+    need_compiler,
+    waiting,
+)
 from edgeuk.cli.say import next_step, print_json, print_table, say
 from edgeuk.errors import UsageError
 from edgeuk.gateway import Gateway, Sensor, load_gateway
 from edgeuk.pipeline_host import read_csv, run_filters
 from edgeuk.values import nearest
 
-app = typer.Typer(no_args_is_help=True)
+app = command_app()
 
 
-@app.callback()
+@app.callback(epilog="Example:  edgeuk pipeline test data.csv --sensor air")
 def pipeline() -> None:
     """Try a sensor's filters on recorded data."""
 
@@ -33,7 +41,10 @@ def try_filters(
     """Show input and output of a sensor's filters side by side."""
     chosen = _sensor(load_gateway(find_gateway(gateway), load_catalog()), sensor)
     chain = [(f.kind, f.params) for f in chosen.filters]
-    results = run_filters(chain, chosen.decimals, read_csv(data))
+    samples = read_csv(data)
+    need_compiler()
+    with waiting("compiling and running the filters"):
+        results = run_filters(chain, chosen.decimals, samples)
     if json:
         print_json(
             [

@@ -2,56 +2,43 @@
 
 import re
 import time
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from edgeuk.build import BuildResult
 from edgeuk.cli.common import (
     GATEWAY,
     BoardOption,
+    DeviceOption,
     GatewayOption,
     JsonOption,
+    OutOption,
     build_image,
+    command_app,
     load_image,
     need_tools,
     output_folder,
+    plural,
+    shown,
+    waiting,
 )
-from edgeuk.cli.say import next_step, out, print_json_line, say
+from edgeuk.cli.say import next_step, out, say
+from edgeuk.cli.serve import serve
+from edgeuk.cli.view import Json, Lines, Live, View
 from edgeuk.device_config import device_values
-from edgeuk.errors import DeviceError, UsageError
-from edgeuk.gateway import load_device
-from edgeuk.resolve import Image
+from edgeuk.errors import EXIT_INTERRUPTED, DeviceError, UsageError
 from edgeuk.run.monitor import Message
-from edgeuk.run.session import Session, session
-from edgeuk.senml import Reading, SenmlError
+from edgeuk.run.session import Session, broker_of, session
 
-app = typer.Typer()
+app = command_app()
 POLL_S = 0.2  # how often the view looks for an end or a new second
-CONSOLE_LINES = 6
-FIRST_READING_S = 20.0  # after this without one, say what the console says
-
-
-@dataclass(slots=True)
-class Seen:
-    """What arrived of one sensor."""
-
-    last: Reading
-    count: int = 0
-    low: float = field(default=float("inf"))
-    high: float = field(default=float("-inf"))
-
-    def add(self, reading: Reading) -> None:
-        self.last, self.count = reading, self.count + 1
-        if isinstance(reading.value, float):
-            self.low, self.high = min(self.low, reading.value), max(self.high, reading.value)
+SILENCE_S = 20.0  # after this without a reading, show what the console says
+CONSOLE_KEPT = 1000  # lines that wait for the view
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
 @app.command(
@@ -63,43 +50,67 @@ def run(
     broker: Annotated[
         str, typer.Option(help="A broker that is there; else one is started.", metavar="URL")
     ] = "",
-    device: Annotated[
-        Path | None, typer.Option(help="One device's own name, broker, keys.", metavar="FILE")
-    ] = None,
+    device: DeviceOption = None,
     duration: Annotated[
         str, typer.Option("--for", help="End after this time, as 30s or 2m.", metavar="TIME")
     ] = "",
+    folder: OutOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Build, boot and watch the readings arrive. With --for, exit status 1 if none did."""
+    """Build, boot and watch the readings arrive. Exit status 1 if none did by the end of --for."""
     limit_s = seconds(duration) if duration else float("inf")
-    _, image = load_image(gateway, board)
-    values = device_values(image.gateway, load_device(device) if device else None)
+    if broker:
+        broker_of(broker)  # a wrong one is better known before the build
+    project, image = load_image(gateway, board, device)
+    values = device_values(project.gateway, project.device)
     need_tools(image, qemu=True)
-    result = build_image(image)
-    log = output_folder(image) / "console.log"
-    readings = 0
-    with session(image.board, result.image, values, broker_url=broker, log=log) as running:
-        stream = messages(running, limit_s)
-        try:
-            if json:
-                readings = show_json(stream)
-            elif out.is_terminal:
-                readings = show_live(stream, running, image, result)
-            else:
-                say(heading(running, image, result))
-                readings = show_lines(stream, running)
-        except KeyboardInterrupt:
-            if not duration:
-                say("stopped")
-                raise typer.Exit(0) from None
-            raise
-    if readings == 0:
-        say(f"no reading arrived; the console's last lines (all of them: {log}):")
-        say(running.machine.tail())
+    result = build_image(image, folder)
+    log = output_folder(image, folder) / "console.log"
+    if not project.gateway.sensors:
+        serve(image, result, values, log, limit_s)
+        return
+    console: deque[str] = deque(maxlen=CONSOLE_KEPT)
+    where = (image.board, result.image, values)
+    with ExitStack() as stack:
+        with waiting("starting the broker and the machine"):
+            running = stack.enter_context(
+                session(*where, broker_url=broker, log=log, on_line=console.append)
+            )
+        what = f"{values['name']} on {image.board.name}, {result.flash_bytes:,} bytes"
+        view = _view(json, running, what)
+        interrupted = _watch(view, running, console, limit_s)
+        tail = running.machine.tail()
+    if view.count == 0 and not interrupted:
+        say(f"error: no reading arrived; the console's last lines (all: {shown(log)}):\n{tail}")
         raise typer.Exit(1)
-    say(f"{readings} readings; console: {log}")
-    next_step("edgeuk size, or another --board; `edgeuk boards --for gateway.toml` lists them")
+    say(f"{plural(view.count, 'reading')}; console: {shown(log)}")
+    if interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+    next_step("edgeuk size, or edgeuk boards --for gateway.toml for other boards")
+
+
+def _view(json: bool, running: Session, what: str) -> View:
+    if json:
+        return Json()
+    heading = f"{what}\nbroker: {running.broker}; Ctrl-C ends"
+    return Live(heading) if out.is_terminal else Lines(heading)
+
+
+def _watch(view: View, running: Session, console: deque[str], limit_s: float) -> bool:
+    """Show what comes until the limit; returns whether Ctrl-C ended it."""
+    silent_until = time.monotonic() + SILENCE_S
+    with view:
+        try:
+            for message in messages(running, limit_s):
+                while console:
+                    view.console(console.popleft())
+                view.show(message)
+                if view.count == 0 and time.monotonic() > silent_until:
+                    silent_until = float("inf")
+                    view.silent(running.machine.tail(), SILENCE_S)
+        except KeyboardInterrupt:
+            return True
+    return False
 
 
 def seconds(text: str) -> float:
@@ -107,7 +118,7 @@ def seconds(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text)
     if not match:
         raise UsageError(f"`--for {text}` is no duration", hint="write 30s, 2m or 500ms")
-    return float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[match[2] or "s"]
+    return float(match[1]) * UNITS[match[2] or "s"]
 
 
 def messages(running: Session, limit_s: float) -> Iterator[Message | None]:
@@ -118,118 +129,11 @@ def messages(running: Session, limit_s: float) -> Iterator[Message | None]:
         yield running.monitor.get(min(left, POLL_S))
         status = running.machine.poll()
         if status is not None:
-            raise DeviceError(
-                f"the machine ended by itself with status {status}:\n{running.machine.tail()}"
-            )
+            raise DeviceError(_ended(status, running.machine.tail(24)))
 
 
-def _readings(message: Message) -> list[Reading]:
-    if message.kind != "data":
-        return []
-    try:
-        return message.readings()
-    except SenmlError as e:
-        say(f"warning: a message on this topic is not ours: {e}")
-        return []
-
-
-def _short(reading: Reading) -> str:
-    return reading.name.rsplit("/", 1)[-1]
-
-
-def show_json(stream: Iterator[Message | None]) -> int:
-    """A line per reading; returns their number."""
-    count = 0
-    for message in stream:
-        for r in _readings(message) if message else []:
-            count += 1
-            print_json_line(
-                {
-                    "sensor": _short(r),
-                    "name": r.name,
-                    "value": r.value,
-                    "unit": r.unit,
-                    "time": r.time,
-                    "quality": r.quality or "good",
-                }
-            )
-    return count
-
-
-def show_lines(stream: Iterator[Message | None], running: Session) -> int:
-    """As `show_live` where there is no terminal: a line per reading, console lines as they come."""
-    count = told = 0
-    for message in stream:
-        for line in running.machine.lines[told:]:
-            say(f"  | {line}")
-            told += 1
-        for r in _readings(message) if message else []:
-            count += 1
-            clock = time.strftime("%H:%M:%S", time.localtime(r.time))
-            out.print(f"{clock}  {_short(r):20} {r.value:>12} {r.unit:6} {r.quality}", markup=False)
-    return count
-
-
-def show_live(
-    stream: Iterator[Message | None], running: Session, image: Image, result: BuildResult
-) -> int:
-    """A table that is kept up to date; returns the number of readings."""
-    seen: dict[str, Seen] = {}
-    statistics: dict[str, Reading] = {}
-    title = heading(running, image, result)
-    with Live(console=out, auto_refresh=False, transient=False) as live:
-        for message in stream:
-            for r in _readings(message) if message else []:
-                seen.setdefault(_short(r), Seen(r)).add(r)
-            if message and message.kind == "stats":
-                statistics = {_short(r): r for r in message.readings()}
-            live.update(
-                Group(
-                    Text(title, style="bold"),
-                    table(seen),
-                    Text(summary(statistics), style="dim"),
-                    Text(running.machine.tail(CONSOLE_LINES), style="dim"),
-                ),
-                refresh=True,
-            )
-    return sum(s.count for s in seen.values())
-
-
-def heading(running: Session, image: Image, result: BuildResult) -> str:
-    """What runs where."""
-    return (
-        f"{image.gateway.name} on {image.board.name}: {result.flash_bytes:,} bytes, "
-        f"broker {running.broker}; Ctrl-C ends"
-    )
-
-
-def table(seen: dict[str, Seen]) -> Table:
-    """The readings so far."""
-    grid = Table(box=None, pad_edge=False)
-    for name in ("sensor", "value", "unit", "time", "age", "count", "lowest", "highest", "quality"):
-        grid.add_column(name, justify="left" if name in ("sensor", "unit", "quality") else "right")
-    now = time.time()
-    for name, s in seen.items():
-        grid.add_row(
-            name,
-            str(s.last.value),
-            s.last.unit,
-            time.strftime("%H:%M:%S", time.localtime(s.last.time)),
-            f"{max(0.0, now - s.last.time):.0f} s",
-            str(s.count),
-            f"{s.low:g}" if s.low <= s.high else "",
-            f"{s.high:g}" if s.low <= s.high else "",
-            s.last.quality or "good",
-        )
-    if not seen:
-        grid.add_row("waiting for the first reading ...")
-    return grid
-
-
-def summary(statistics: dict[str, Reading]) -> str:
-    """The gateway's own counters, from its last statistics record."""
-    if not statistics:
-        return ""
-    return "  ".join(
-        f"{name} {r.value:g}" for name, r in statistics.items() if isinstance(r.value, float)
-    )
+def _ended(status: int, tail: str) -> str:
+    """Why a machine that should run for ever does not."""
+    what = "the image panicked" if "panic: " in tail else "the machine ended by itself"
+    how = f"was ended by signal {-status}" if status < 0 else f"status {status}"
+    return f"{what} ({how}); the console's last lines:\n{tail}"

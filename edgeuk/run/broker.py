@@ -3,12 +3,13 @@
 amqtt 0.12 speaks MQTT 3.1.1 only; the image falls back to it. Listens on loopback, keeps nothing.
 """
 
+import errno
+import os
 import shutil
 import socket
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,13 +17,28 @@ from typing import Self
 from edgeuk.errors import DeviceError
 from edgeuk.run.process import Process
 
-START_S = 15.0  # amqtt imports for a second or two; a loaded machine takes longer
+START_S = 30.0  # amqtt imports for a second or two; a loaded machine takes longer
+PORT_TRIES = 5
 AMQTT = """\
 listeners:
   default: {{type: tcp, bind: "127.0.0.1:{port}"}}
 plugins:
   amqtt.plugins.authentication.AnonymousAuthPlugin: {{allow_anonymous: true}}
 """
+MOSQUITTO = """\
+listener {port} 127.0.0.1
+allow_anonymous true
+set_tcp_nodelay true
+log_dest stderr
+{user}"""
+# As root, mosquitto would become `mosquitto`, and lose what ends it with its parent (prctl(2),
+# PR_SET_PDEATHSIG); any other user stays who it is.
+STAY_ROOT = "user root\n"
+LISTENING = {"mosquitto": "running", "amqtt": "Listener 'default' bind"}  # what they say then
+
+
+class PortTakenError(DeviceError):
+    """Another program listens there."""
 
 
 def free_port() -> int:
@@ -32,33 +48,42 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
+def check_port(port: int) -> None:
+    """Raises `PortTakenError` when a program listens on 127.0.0.1:`port`, and `DeviceError` when
+    this user may not."""
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed one's last minute
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError as e:
+            what = f"no broker can listen on port {port}: {(e.strerror or str(e)).lower()}"
+            if e.errno == errno.EADDRINUSE:
+                raise PortTakenError(what) from None
+            raise DeviceError(what) from None
+
+
 class Broker:
     """A running broker at 127.0.0.1:`port`; a context manager."""
 
     def __init__(self, port: int = 0, *, kind: str = "", log: Path | None = None) -> None:
-        """`kind`: "mosquitto", "amqtt", or "" for the best there is."""
+        """`kind`: "mosquitto", "amqtt", or "" for the best there is. `port` 0: a free one."""
         self.kind = kind or ("mosquitto" if _mosquitto() else "amqtt")
-        self.port = port or free_port()
+        self.port = port
         self._log = log
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="edgeuk-")
-        folder = Path(self._folder.name)
-        if self.kind == "mosquitto":
-            config = folder / "mosquitto.conf"
-            config.write_text(
-                f"listener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
-            )
-            argv = [_mosquitto() or "mosquitto", "-c", str(config)]
-        else:
-            config = folder / "amqtt.yaml"
-            config.write_text(AMQTT.format(port=self.port))
-            code = "from amqtt.scripts.broker_script import main; main()"
-            argv = [sys.executable, "-c", code, "-c", str(config)]
-        self.process = Process(argv, log=self._log)
-        self.process.__enter__()
-        self._wait()
-        return self
+        """Raises `DeviceError` with the broker's own words when it does not start."""
+        if self.port:
+            self._start()
+            return self
+        for _ in range(PORT_TRIES):
+            self.port = free_port()
+            try:
+                self._start()
+                return self
+            except PortTakenError:  # by another program, since the look
+                continue
+        raise PortTakenError("no free port for a broker was found")
 
     def __exit__(
         self,
@@ -66,27 +91,35 @@ class Broker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.process.stop()
-        self._folder.cleanup()
+        self._running.close()
 
-    def _wait(self) -> None:
-        """Until it accepts connections."""
-        wait_port(self.port, START_S, lambda: self.process.poll() is None, self.process.tail)
+    def _start(self) -> None:
+        """Start it and wait until it says that it listens: that anyone accepts connections on the
+        port would prove nothing."""
+        check_port(self.port)
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeuk-"))
+            self.process = Process(self._argv(Path(folder)), log=self._log)
+            stack.enter_context(self.process)
+            try:
+                self.process.wait_line(LISTENING[self.kind], START_S)
+            except DeviceError as e:
+                if "in use" in self.process.tail():
+                    raise PortTakenError(f"port {self.port} was taken meanwhile") from None
+                raise DeviceError(f"{self.kind} does not start: {e}") from None
+            self._running = stack.pop_all()
 
-
-def wait_port(
-    port: int, limit_s: float, alive: Callable[[], bool], tail: Callable[[], str]
-) -> None:
-    """Return once 127.0.0.1:`port` accepts. Raises `DeviceError` at the limit or unless `alive`."""
-    end = time.monotonic() + limit_s
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError as e:
-            if not alive() or time.monotonic() > end:
-                raise DeviceError(f"nothing listens on port {port}: {e}\n{tail()}") from None
-        time.sleep(0.02)  # the step of this poll; there is no event to wait for
+    def _argv(self, folder: Path) -> list[str]:
+        """The command; writes the broker's configuration."""
+        if self.kind == "mosquitto":
+            config = folder / "mosquitto.conf"
+            user = STAY_ROOT if os.getuid() == 0 else ""
+            config.write_text(MOSQUITTO.format(port=self.port, user=user))
+            return [_mosquitto() or "mosquitto", "-c", str(config)]
+        config = folder / "amqtt.yaml"
+        config.write_text(AMQTT.format(port=self.port))
+        code = "from amqtt.scripts.broker_script import main; main()"
+        return [sys.executable, "-c", code, "-c", str(config)]
 
 
 def _mosquitto() -> str | None:

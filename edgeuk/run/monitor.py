@@ -43,7 +43,7 @@ class Monitor:
         if username:
             self._client.username_pw_set(username, password or None)
         self._client.on_connect = self._on_connect
-        self._client.on_subscribe = lambda *_: self._ready.put("")
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         self._host, self._port = host, port
         self.lost = 0  # messages that found the queue full
@@ -60,10 +60,13 @@ class Monitor:
         try:
             problem = self._ready.get(timeout=CONNECT_S)
         except queue.Empty:
-            problem = f"no answer within {CONNECT_S:g} s"
+            problem = f"says nothing in MQTT within {CONNECT_S:g} s"
         if problem:
             self._client.loop_stop()
-            raise DeviceError(f"the broker {self.where} refused us: {problem}")
+            raise DeviceError(
+                f"{self.where} {problem}",
+                hint="is this the broker? username and password come from --device FILE",
+            )
         return self
 
     def __exit__(
@@ -84,15 +87,19 @@ class Monitor:
 
     def _on_connect(self, client: mqtt.Client, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
         if reason.is_failure:
-            self._ready.put(str(reason))
+            self._ready.put(f"refused us: {reason}")
         else:
             client.subscribe(f"{self.topic}/#", qos=1)
+
+    def _on_subscribe(self, _c: mqtt.Client, _u: Any, _m: int, reasons: Any, _p: Any) -> None:
+        bad = [str(reason) for reason in reasons if reason.is_failure]
+        self._ready.put(f"does not let us read `{self.topic}/#`: {bad[0]}" if bad else "")
 
     def _on_message(self, _c: mqtt.Client, _u: Any, message: mqtt.MQTTMessage) -> None:
         kind = message.topic.rsplit("/", 1)[-1]
         try:
             self._messages.put_nowait(
-                Message(kind, message.payload, time.time(), bool(message.retain))
+                Message(kind, bytes(message.payload), time.time(), bool(message.retain))
             )
         except queue.Full:
             self.lost += 1

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,9 +22,11 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None)
 
 
-def _die_with_parent() -> None:
-    """In the child: end when the parent ends, however it ends."""
+def _die_with(parent: int) -> None:
+    """In the child: end when the thread that started it ends, and so with the process `parent`."""
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before it could be asked for
+        os._exit(1)
 
 
 class Process:
@@ -37,12 +40,14 @@ class Process:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         on_line: Callable[[str], None] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
-        """`log` receives all output; `on_line` each line as it comes, on a thread."""
+        """`log` receives all output; `on_line` each line as it comes, on a thread; `pass_fds` stay
+        open in the child."""
         self.argv = list(argv)
         self.lines: list[str] = []
         self._env, self._cwd, self._on_line = env, cwd, on_line
-        self._log = log
+        self._log, self._pass_fds = log, pass_fds
         self._changed = threading.Condition()
         self._closed = False
 
@@ -54,7 +59,8 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=partial(_die_with, os.getpid()),
+                pass_fds=self._pass_fds,
                 env={**os.environ, **(self._env or {})},
                 cwd=self._cwd,
             )
@@ -111,7 +117,7 @@ class Process:
         return "\n".join(f"  | {line}" for line in self.lines[-count:]) or "  | (no output)"
 
     def stop(self) -> None:
-        """End it: SIGTERM, after STOP_S seconds SIGKILL."""
+        """End it: SIGTERM, after STOP_S seconds SIGKILL. Once ended, this does nothing."""
         if self._child.poll() is None:
             self._child.terminate()
             try:
@@ -119,8 +125,9 @@ class Process:
             except subprocess.TimeoutExpired:
                 self._child.kill()
                 self._child.wait()
+        # The reader ends with the pipe, which a grandchild may still hold; it is left to it then.
         self._reader.join(STOP_S)
-        if self._child.stdout:
+        if self._child.stdout and not self._reader.is_alive():
             self._child.stdout.close()
 
     def _read(self) -> None:

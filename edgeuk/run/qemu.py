@@ -5,14 +5,15 @@ The board file's [run.qemu] says which program, machine and devices; its network
 attached to a netdev named `net0`, which this module provides.
 """
 
+import json
 import shutil
+import socket
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-from qemu.qmp.legacy import QEMUMonitorProtocol, QMPError
+from typing import Any, Self
 
 from edgeuk.board import Board
 from edgeuk.errors import DeviceError, ToolError
@@ -52,23 +53,36 @@ class Qemu(Process):
     ) -> None:
         if board.qemu is None:
             raise DeviceError(f"board `{board.name}` has no [run.qemu]: it does not run in QEMU")
+        binary = find_qemu(board.qemu.binary)
+        self._qmp: Qmp | None = None
+        # Both ends are there before QEMU is: nothing to wait for, no name for others to meet.
+        self._ours, self._theirs = socket.socketpair()
         self._folder = tempfile.TemporaryDirectory(prefix="edgeuk-")
         folder = Path(self._folder.name)
         (folder / "config.bin").write_bytes(device_config)
         config = board.memory["config"]
         argv = [
-            *(find_qemu(board.qemu.binary), "-machine", board.qemu.machine),
+            *(binary, "-machine", board.qemu.machine),
             *("-accel", "tcg", "-display", "none", "-monitor", "none", "-nodefaults"),
             *("-serial", "stdio", "-no-reboot"),
-            *("-qmp", f"unix:{folder}/qmp,server=on,wait=off"),
+            *("-chardev", f"socket,id=qmp,fd={self._theirs.fileno()}"),
+            *("-mon", "chardev=qmp,mode=control"),
             *("-netdev", netdev),
             *board.qemu.args,
             *("-kernel", str(image)),
             *("-device", f"loader,file={folder}/config.bin,addr={config.base:#x},force-raw=on"),
             *extra,
         ]
-        super().__init__(argv, log=log, on_line=on_line)
-        self._qmp: QEMUMonitorProtocol | None = None
+        super().__init__(argv, log=log, on_line=on_line, pass_fds=[self._theirs.fileno()])
+
+    def __enter__(self) -> Self:
+        try:
+            super().__enter__()
+        except BaseException:
+            self._close()
+            raise
+        self._theirs.close()
+        return self
 
     def __exit__(
         self,
@@ -76,18 +90,56 @@ class Qemu(Process):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        super().__exit__(kind, error, trace)
+        self._close()
+
+    def _close(self) -> None:
         if self._qmp is not None:
             self._qmp.close()
-        super().__exit__(kind, error, trace)
+        self._ours.close()
+        self._theirs.close()
         self._folder.cleanup()
 
     def qmp(self, command: str, /, **arguments: Any) -> Any:
         """One QMP command's result. Raises `DeviceError` with QEMU's own words."""
         try:
             if self._qmp is None:
-                self._qmp = QEMUMonitorProtocol(f"{self._folder.name}/qmp")
-                self._qmp.connect()
-                self._qmp.settimeout(QMP_S)
-            return self._qmp.cmd(command, **arguments)
-        except (QMPError, OSError, TimeoutError) as e:
+                self._qmp = Qmp(self._ours)
+            return self._qmp.command(command, arguments)
+        except (QmpError, OSError, ValueError) as e:
             raise DeviceError(f"QMP {command}: {e}\n{self.tail()}") from None
+
+
+class QmpError(Exception):
+    """QEMU refused a command, or has ended."""
+
+
+class Qmp:
+    """QEMU's control channel (docs/interop/qmp-spec.txt): a line of JSON each way. Events are read
+    over: nobody here waits for one."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.settimeout(QMP_S)
+        self._file = connection.makefile("rw", encoding="utf-8")
+        self._answer("QMP")  # the greeting
+        self.command("qmp_capabilities", {})
+
+    def close(self) -> None:
+        """The socket stays its owner's."""
+        with suppress(OSError):  # what could not be written is of no interest any more
+            self._file.close()
+
+    def command(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """The command's result. Raises `QmpError`, OSError, ValueError for what is no JSON."""
+        self._file.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
+        self._file.flush()
+        return self._answer("return")
+
+    def _answer(self, key: str) -> Any:
+        for line in self._file:
+            message = json.loads(line)
+            if "error" in message:
+                raise QmpError(message["error"]["desc"])
+            if key in message:
+                return message[key]
+        raise QmpError("QEMU has ended")

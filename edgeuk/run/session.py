@@ -1,15 +1,18 @@
 """One run of a gateway on this machine: broker, image and monitor, started and ended together."""
 
 import ipaddress
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from urllib.parse import urlsplit
 
 from edgeuk import device_config
 from edgeuk.board import Board
-from edgeuk.errors import UsageError
+from edgeuk.errors import DeviceError, UsageError
 from edgeuk.run import host, qemu
 from edgeuk.run.broker import Broker
 from edgeuk.run.monitor import Monitor
@@ -41,13 +44,20 @@ def uplink(board: Board, values: Mapping[str, str]) -> Uplink:
     if board.qemu is None:
         return Uplink(host.HOST_ADDRESS, "")
     address = values.get("net.address")
+    forward = ""
+    if port := values.get("service.port"):  # from this machine only
+        forward = f",hostfwd=tcp:127.0.0.1:{port}-{address or ''}:{port}"
     if not address:
-        return Uplink(qemu.HOST_ADDRESS, "user,id=net0")
+        return Uplink(qemu.HOST_ADDRESS, f"user,id=net0{forward}")
     network = ipaddress.ip_network(f"{address}/{values.get('net.prefix', '24')}", strict=False)
     own = ipaddress.ip_address(address)
-    gateway = values.get("net.gateway") or next(str(h) for h in network.hosts() if h != own)
-    dns = next(str(h) for h in network.hosts() if h != own and str(h) != gateway)
-    return Uplink(gateway, f"user,id=net0,net={network},host={gateway},dns={dns}")
+    others = (str(h) for h in network.hosts() if h != own)
+    gateway = values.get("net.gateway") or next(others, "")
+    dns = next((h for h in others if h != gateway), "")
+    if not gateway or not dns:
+        what = f"network {network} has no room for a router and a DNS server besides {own}"
+        raise DeviceError(what, hint="QEMU's user networking needs both: use a /29 or larger")
+    return Uplink(gateway, f"user,id=net0,net={network},host={gateway},dns={dns}{forward}")
 
 
 def localised(values: Mapping[str, str], host_address: str) -> dict[str, str]:
@@ -74,6 +84,47 @@ def broker_of(url: str) -> tuple[str, int]:
 
 
 @contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Within, SIGTERM and SIGHUP end the program as an exception would: with everything cleared
+    away that was started, and exit status 128 + signal. Only where signals arrive: in the main
+    thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def alone(
+    board: Board,
+    image: Path,
+    values: Mapping[str, str],
+    *,
+    log: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> Iterator[Process]:
+    """Run `image` without a broker. Raises `DeviceError`, `ToolError`."""
+    net = uplink(board, values)
+    blob = device_config.encode(localised(values, net.host))
+    machine: Process
+    if board.qemu is None:
+        machine = host.Host(image, blob, log=log, on_line=on_line)
+    else:
+        machine = qemu.Qemu(board, image, blob, netdev=net.netdev, log=log, on_line=on_line)
+    with ended_by_signals(), machine:
+        yield machine
+
+
+@contextmanager
 def session(
     board: Board,
     image: Path,
@@ -86,6 +137,7 @@ def session(
     """Run `image` with the device configuration `values`. Raises `DeviceError`, `ToolError`."""
     net = uplink(board, values)
     with ExitStack() as stack:
+        stack.enter_context(ended_by_signals())
         if broker_url:
             broker_host, port = broker_of(broker_url)
             what = f"{broker_host}:{port}"
@@ -93,6 +145,8 @@ def session(
             broker = stack.enter_context(Broker())
             broker_host, port = "localhost", broker.port
             what = f"{broker.kind} (embedded) at 127.0.0.1:{port}"
+            if broker.kind == "amqtt":  # it never answers a CONNECT of MQTT 5
+                values = {**values, "mqtt.version": "4"}
         values = {**values, "mqtt.host": broker_host, "mqtt.port": str(port)}
         topic = values.get("mqtt.topic") or values["name"]
         user, password = values.get("mqtt.username", ""), values.get("mqtt.password", "")

@@ -1,10 +1,12 @@
 // main.c: from entry to event loop.
 #include "app/app.h"
 #include "arch/arch.h"
+#include "config.h"
 #include "ek/device_config.h"
 #include "ek/log.h"
 #include "ek/loop.h"
 #include "ek/panic.h"
+#include "ek/service.h"
 #include "ek/timer.h"
 #include "kernel/kernel.h"
 #include "net/net.h"
@@ -23,6 +25,9 @@ _Noreturn void ek_main(void) {
     pipeline_start();
     publisher_start();
     statistics_start();
+#ifdef EK_NET_LISTENERS // config.h: the gateway has a service
+    ek_service_start();
+#endif
 
     static struct ek_timer end_timer;
     uint32_t end_s = ek_device_config_u32("exit.after_s", 0);

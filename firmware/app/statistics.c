@@ -1,5 +1,6 @@
 // statistics.c: the gateway's own counters as a SenML pack on <mqtt.topic>/stats, retained.
 // Counters count from boot; bytes are high-water marks, beside what there is.
+#include <string.h>
 #include "app/app.h"
 #include "ek/clock.h"
 #include "ek/loop.h"
@@ -12,12 +13,31 @@
 
 static struct ek_timer timer;
 
-static void add(struct senml_pack *pack, const char *name, const char *unit, uint32_t value,
-                uint8_t decimals) {
-    const struct senml_record record = {
-        .name = name, .unit = unit, .value = value, .time_us = ek_clock_us(), .decimals = decimals};
-    (void)senml_add(pack, &record); // what does not fit is left out; the order is by weight
-}
+// Name and unit of every value, in the order of encode(); what does not fit is left out, so the
+// order is by weight.
+static const char fields[] = "uptime\0s\0"
+                             "dropped\0\0"
+                             "errors\0\0"
+                             "connects\0\0"
+                             "failures\0\0"
+                             "readings\0\0"
+                             "filtered\0\0"
+                             "skipped\0\0"
+                             "sent\0\0"
+                             "unsendable\0\0"
+                             "refused\0\0"
+                             "queue_max\0\0"
+                             "queue_size\0\0"
+                             "stack_max\0B\0"
+                             "stack_size\0B\0"
+                             "net_heap_max\0B\0"
+                             "net_heap_size\0B\0"
+                             "frames_in\0\0"
+                             "frames_out\0\0"
+                             "frames_lost\0\0"
+                             "link_losses\0\0"
+                             "address_changes\0\0"
+                             "idle\0/\0";
 
 static size_t encode(uint8_t *out, size_t size) {
     struct pipeline_stats pipeline;
@@ -25,32 +45,48 @@ static size_t encode(uint8_t *out, size_t size) {
     pipeline_get_stats(&pipeline);
     net_get_stats(&net);
     const struct mqtt_stats *mqtt = publisher_mqtt_stats();
+    uint64_t now_us = ek_clock_us();
+    const uint32_t values[] = {
+        (uint32_t)(now_us / 1000000),
+        pipeline.dropped,
+        pipeline.errors,
+        mqtt->connects,
+        mqtt->failures,
+        pipeline.readings,
+        pipeline.filtered,
+        pipeline.skipped,
+        pipeline.sent,
+        publisher_unsendable(),
+        mqtt->refused,
+        pipeline.queue_max,
+        pipeline.queue_size,
+        (uint32_t)kernel_stack_used(),
+        (uint32_t)kernel_stack_size(),
+        net.heap_max_bytes,
+        net.heap_size_bytes,
+        net.frames_in,
+        net.frames_out,
+        net.drops_in + net.drops_out,
+        net.link_losses,
+        net.address_changes,
+        ek_loop_idle_permille(),
+    };
 
     struct senml_pack pack;
     senml_begin(&pack, out, size, publisher_base_name());
-    add(&pack, "uptime", "s", (uint32_t)(ek_clock_us() / 1000000), 0);
-    add(&pack, "dropped", "", pipeline.dropped, 0);
-    add(&pack, "errors", "", pipeline.errors, 0);
-    add(&pack, "connects", "", mqtt->connects, 0);
-    add(&pack, "failures", "", mqtt->failures, 0);
-    add(&pack, "readings", "", pipeline.readings, 0);
-    add(&pack, "filtered", "", pipeline.filtered, 0);
-    add(&pack, "skipped", "", pipeline.skipped, 0);
-    add(&pack, "sent", "", pipeline.sent, 0);
-    add(&pack, "unsendable", "", publisher_unsendable(), 0);
-    add(&pack, "refused", "", mqtt->refused, 0);
-    add(&pack, "queue_max", "", pipeline.queue_max, 0);
-    add(&pack, "queue_size", "", pipeline.queue_size, 0);
-    add(&pack, "stack_max", "B", (uint32_t)kernel_stack_used(), 0);
-    add(&pack, "stack_size", "B", (uint32_t)kernel_stack_size(), 0);
-    add(&pack, "net_heap_max", "B", net.heap_max_bytes, 0);
-    add(&pack, "net_heap_size", "B", net.heap_size_bytes, 0);
-    add(&pack, "frames_in", "", net.frames_in, 0);
-    add(&pack, "frames_out", "", net.frames_out, 0);
-    add(&pack, "frames_lost", "", net.drops_in + net.drops_out, 0);
-    add(&pack, "link_losses", "", net.link_losses, 0);
-    add(&pack, "address_changes", "", net.address_changes, 0);
-    add(&pack, "idle", "/", ek_loop_idle_permille(), 3);
+    const char *name = fields;
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        const char *unit = name + strlen(name) + 1;
+        const struct senml_record record = {
+            .name = name,
+            .unit = unit,
+            .value = values[i],
+            .time_us = now_us,
+            .decimals = *unit == '/' ? 3 : 0, // a ratio: permille
+        };
+        (void)senml_add(&pack, &record);
+        name = unit + strlen(unit) + 1;
+    }
     return senml_end(&pack);
 }
 

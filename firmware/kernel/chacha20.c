@@ -24,13 +24,10 @@ void chacha20_block(const uint32_t input[12], uint8_t out[64]) {
     uint32_t x[16];
     memcpy(start + 4, input, 12 * sizeof(uint32_t));
     memcpy(x, start, sizeof x);
-    for (unsigned round = 0; round < 20; round += 2) {
-        for (unsigned i = 0; i < 4; i++) { // columns
-            quarter_round(x, i, 4 + i, 8 + i, 12 + i);
-        }
-        for (unsigned i = 0; i < 4; i++) { // diagonals
-            quarter_round(x, i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4);
-        }
+    for (unsigned i = 0; i < 20 * 4; i++) {
+        unsigned shift = i / 4 % 2; // columns in even rounds, diagonals in odd ones
+        quarter_round(x, i % 4, 4 + (i + shift) % 4, 8 + (i + 2 * shift) % 4,
+                      12 + (i + 3 * shift) % 4);
     }
     for (unsigned i = 0; i < 64; i++) { // little-endian, whatever this machine is
         out[i] = (uint8_t)((x[i / 4] + start[i / 4]) >> (i % 4 * 8));

@@ -15,10 +15,10 @@ bool ek_clock_boot_unix_ms(int64_t *out) {
 
 void ek_clock_set_unix_ms(int64_t unix_ms, const char *source) {
     int64_t boot_ms = unix_ms - (int64_t)(ek_clock_us() / 1000);
-    if (!known) {
-        ek_log("clock: %lld s since 1970, from %s", (long long)(unix_ms / 1000), source);
-    } else if (boot_ms - boot_unix_ms > 1000 || boot_unix_ms - boot_ms > 1000) {
-        ek_log("clock: corrected by %lld ms, from %s", (long long)(boot_ms - boot_unix_ms), source);
+    int64_t step_ms = boot_ms - boot_unix_ms;
+    if (!known || step_ms > 1000 || step_ms < -1000) {
+        ek_log("clock: %lu s since 1970, from %s", (unsigned long)((uint64_t)unix_ms / 1000),
+               source);
     }
     boot_unix_ms = boot_ms;
     known = true;

@@ -17,6 +17,7 @@ void kernel_init(void) {
     char banner[64];
     stack_paint();
     arch_init();
+    watchdog_start();
     if (ek_role_console.ops) {
         (void)ek_role_console.ops->init(ek_role_console.dev); // without a console we run silently
     }
@@ -29,4 +30,5 @@ void kernel_init(void) {
     if (config == EK_EPROTO) {
         ek_log("config: damaged, ignored");
     }
+    watchdog_report();
 }

@@ -32,4 +32,16 @@ uint32_t device_config_crc(void);
 
 // stack.c: fill what is unused of the stack with a pattern.
 void stack_paint(void);
+
+// watchdog.c: arm the board's watchdog, if it has one. watchdog_report() says, once there is a
+// console, what the last boot left behind.
+void watchdog_start(void);
+void watchdog_report(void);
+// Once per round of the event loop.
+void watchdog_feed(void);
+// The loop calls the function at `where` next; 0: none, it sleeps.
+void watchdog_runs(uintptr_t where);
+// A panic, of which the watchdog's warning may be the cause; an end on purpose.
+void watchdog_panic(void);
+void watchdog_forget(void);
 #endif

@@ -18,12 +18,15 @@ void ek_loop_add(struct ek_poller *poller) {
 }
 
 static bool poll_all(void) {
+    watchdog_feed();
     bool busy = timer_run();
     for (struct ek_poller *p = pollers; p; p = p->next) {
+        watchdog_runs((uintptr_t)p->poll);
         if (p->poll(p->arg)) {
             busy = true;
         }
     }
+    watchdog_runs(0);
     return busy;
 }
 

@@ -23,6 +23,9 @@ static _Noreturn void reset(void) {
 }
 
 _Noreturn void ek_exit(int code) {
+    if (code != EK_EXIT_PANIC) {
+        watchdog_forget();
+    }
     if (ek_role_power.ops) {
         ek_role_power.ops->exit(ek_role_power.dev, code);
     }
@@ -45,6 +48,7 @@ _Noreturn void ek_panic(const char *format, ...) {
         va_start(args, format);
         log_list("panic: ", format, args);
         va_end(args);
+        watchdog_panic();
         print_backtrace();
     }
     if (ek_device_config_u32("exit.on_panic", 0) == 1) {

@@ -58,10 +58,10 @@ static void absorb_jitter(void) {
 
 void random_init(void) {
     uint8_t seed[KEY_BYTES] = {0};
-    if (seed_from_device(seed)) {
+    if (arch_random(seed, sizeof seed) == sizeof seed) {
+        source = "processor"; // at once; a device makes the boot wait for it
+    } else if (seed_from_device(seed)) {
         source = ek_role_entropy.ops->name ? ek_role_entropy.ops->name : "device";
-    } else if (arch_random(seed, sizeof seed) == sizeof seed) {
-        source = "processor";
     } else {
         source = "clock jitter (weak)";
         absorb_jitter();

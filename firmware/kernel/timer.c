@@ -51,6 +51,7 @@ bool timer_run(void) {
         struct ek_timer *timer = timers;
         timers = timer->next;
         timer->armed = false; // before fn, which may start it again
+        watchdog_runs((uintptr_t)timer->fn);
         timer->fn(timer->arg);
         ran++;
     }

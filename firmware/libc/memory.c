@@ -36,20 +36,9 @@ void *memmove(void *to, const void *from, size_t len) {
     if ((uintptr_t)to - (uintptr_t)from >= len) {
         return memcpy(to, from, len);
     }
-    unsigned char *out = (unsigned char *)to + len;
-    const unsigned char *in = (const unsigned char *)from + len;
-    if (alike(out, in)) {
-        for (; len > 0 && !aligned(out); len--) {
-            *--out = *--in;
-        }
-        for (; len >= WORD; len -= WORD) {
-            out -= WORD;
-            in -= WORD;
-            *(word *)out = *(const word *)in;
-        }
-    }
+    // Backwards by bytes: it is rare, and short.
     while (len-- > 0) {
-        *--out = *--in;
+        ((unsigned char *)to)[len] = ((const unsigned char *)from)[len];
     }
     return to;
 }

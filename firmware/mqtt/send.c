@@ -219,8 +219,9 @@ uint32_t mqtt_publish_length(const struct mqtt_client *client, unsigned qos, siz
 static bool send_publish(struct mqtt_client *client, const struct mqtt_record *record) {
     size_t payload_len = (size_t)record->size - sizeof *record - record->topic_len;
     bool retain = record->retain && client->limits.retain_available;
+    bool duplicate = record->duplicate && record->qos != 0; // (3.3.1.1)
     unsigned first =
-        MQTT_PUBLISH << 4 | (record->duplicate ? 8u : 0u) | record->qos * 2u | (retain ? 1u : 0u);
+        MQTT_PUBLISH << 4 | (duplicate ? 8u : 0u) | record->qos * 2u | (retain ? 1u : 0u);
     begin(client, (uint8_t)first,
           publish_body_length(client, record->qos, record->topic_len, payload_len));
     put_number(client, record->topic_len, 2);
@@ -277,7 +278,8 @@ static void send_outbox(struct mqtt_client *client) {
                 return;
             }
         } else if (record->state != MQTT_DONE) {
-            if (record->state == MQTT_RELEASE) {
+            // Amid a PUBLISH that is half sent it waits for the next round.
+            if (record->state == MQTT_RELEASE && client->packet_sent == 0) {
                 if (!send_short(client, MQTT_PUBREL << 4 | 2, record->id, 0)) {
                     return;
                 }

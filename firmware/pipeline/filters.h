@@ -88,9 +88,8 @@ extern const struct filter_ops filter_round_ops;
 
 // Readings that are due every period come a little early or late, by how long the event loop and
 // the sensor took. One that is early by up to this much counts as in time.
-static inline uint64_t filter_slack_us(uint32_t period_ms) {
-    uint64_t eighth_us = (uint64_t)period_ms * 1000 / 8;
-    return eighth_us < 50000 ? eighth_us : 50000;
+static inline uint32_t filter_slack_us(uint32_t period_ms) {
+    return period_ms < 400 ? period_ms * 1000 / 8 : 50000;
 }
 
 // reading->value = (value * num + add) / den, exact to the last bit, rounded half away from zero;

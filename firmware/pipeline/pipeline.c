@@ -4,6 +4,7 @@
 #include "config.h"
 #include "ek/assert.h"
 #include "ek/clock.h"
+#include "ek/log.h"
 #include "ek/timer.h"
 #include "pipeline/queue.h"
 #include "pipeline/sched.h"
@@ -12,6 +13,7 @@ static struct {
     struct ek_timer batch;
     void (*ready)(void);
     uint32_t reported, filtered;
+    bool losing; // the queue is full, and the console knows
 } self;
 
 static void batch_done(void *arg) {
@@ -49,6 +51,16 @@ static bool passes(const struct channel *channel, struct reading *reading) {
     return true;
 }
 
+// The first loss is logged, and the end of it; the statistics have the number meanwhile.
+static void push(const struct reading *reading) {
+    uint32_t dropped = queue_counters.dropped;
+    queue_push(reading, pipeline_settings.overflow);
+    if (queue_counters.dropped != dropped && !self.losing) {
+        self.losing = true;
+        ek_log("pipeline: queue is full, losing readings");
+    }
+}
+
 void ek_sensor_report(uint16_t channel, int64_t value, uint8_t quality, int status) {
     ek_assert(channel < pipeline_channel_count);
     sched_reported(channel, status);
@@ -61,7 +73,7 @@ void ek_sensor_report(uint16_t channel, int64_t value, uint8_t quality, int stat
         self.filtered++;
         return;
     }
-    queue_push(&reading, pipeline_settings.overflow);
+    push(&reading);
     // A queue that is half full cannot wait for the rest of the batch.
     bool hurry = queue_counters.length >= (EK_QUEUE_READINGS + 1) / 2;
     if (!self.batch.armed || hurry) {
@@ -98,4 +110,11 @@ size_t pipeline_encode(uint8_t *out, size_t size, const char *base_name, unsigne
     return senml_end(&pack);
 }
 
-void pipeline_take(unsigned count) { queue_take(count); }
+void pipeline_take(unsigned count) {
+    queue_take(count);
+    if (self.losing) {
+        self.losing = false;
+        ek_log("pipeline: queue has room, %u readings lost since boot",
+               (unsigned)queue_counters.dropped);
+    }
+}

@@ -38,7 +38,7 @@ void senml_put_text(struct senml_pack *pack, const char *text, uint8_t (*mend)(u
         if (byte < ' ') { // control characters must be escaped (RFC 8259, 7)
             put_string(pack, "\\u00");
             senml_put(pack, (uint8_t)('0' + (byte >> 4)));
-            senml_put(pack, (uint8_t) "0123456789abcdef"[byte & 15]);
+            senml_put(pack, (uint8_t)"0123456789abcdef"[byte & 15]);
             continue;
         }
         if (byte == '"' || byte == '\\') {

@@ -1,4 +1,4 @@
-"""What a booted gateway talks to: Modbus servers, good and bad, brokers that misbehave, SNTP.
+"""What a booted gateway talks to: Modbus servers, good and bad, and brokers that misbehave.
 
 All listen on 127.0.0.1 and a free port, run on a thread, and end with their `with` block.
 """
@@ -7,8 +7,8 @@ import asyncio
 import socket
 import struct
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -20,7 +20,14 @@ from edgeuk.run.broker import free_port
 
 START_S = 10.0
 REGISTERS = 200
-NTP_EPOCH = 2_208_988_800  # seconds from 1900 to 1970 (RFC 868)
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that refuses connections and that nobody else is given; free after."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
 
 
 class ModbusServer:
@@ -30,7 +37,6 @@ class ModbusServer:
         self.port = port or free_port()
         self.registers = dict(registers)
         self.exception: ExcCodes | None = None  # answer with this instead
-        self.delay_s = 0.0
         self.requests: list[tuple[int, int, int]] = []  # function, address, count
         self._unit = unit
 
@@ -70,8 +76,6 @@ class ModbusServer:
         _written: list[int] | list[bool] | None,
     ) -> ExcCodes | None:
         self.requests.append((function, address, count))
-        if self.delay_s:
-            await asyncio.sleep(self.delay_s)
         for at, value in self.registers.items():
             registers[at - start] = value
         return self.exception
@@ -81,7 +85,7 @@ class TcpScript:
     """A TCP server that does what a function says with each connection, then closes it."""
 
     def __init__(self, handle: Callable[[socket.socket], None], port: int = 0) -> None:
-        self.connections = 0
+        self._connection = socket.socket()  # the present one, or the last
         self._handle = handle
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
@@ -99,7 +103,10 @@ class TcpScript:
     ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        with suppress(OSError):  # it may be over already
+            self._connection.shutdown(socket.SHUT_RDWR)
         self._thread.join(START_S)
+        self._connection.close()
 
     def _serve(self) -> None:
         while True:
@@ -107,99 +114,11 @@ class TcpScript:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            self.connections += 1
+            self._connection.close()
+            self._connection = connection
             connection.settimeout(START_S)
-            with connection:
-                try:
-                    self._handle(connection)
-                except OSError:
-                    pass  # the gateway left first
-
-
-class Sntp:
-    """An SNTP server (RFC 4330) that says what `now` says."""
-
-    def __init__(self, now: Callable[[], float] = time.time, port: int = 0) -> None:
-        self._now = now
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", port))
-        self.port: int = self._socket.getsockname()[1]
-        self.requests = 0
-
-    def __enter__(self) -> Self:
-        self._socket.settimeout(0.2)
-        self._running = True
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._running = False
-        self._thread.join(START_S)
-        self._socket.close()
-
-    def _serve(self) -> None:
-        while self._running:
-            try:
-                request, peer = self._socket.recvfrom(512)
-            except TimeoutError:
-                continue
-            self.requests += 1
-            now = self._now() + NTP_EPOCH
-            stamp = struct.pack(">II", int(now), int(now % 1 * 2**32))
-            # Version 4, server, stratum 2; delay, dispersion and reference are left at 0.
-            head = struct.pack(">BBbb", 0x24, 2, 6, -20) + bytes(20)
-            self._socket.sendto(head + request[40:48] + stamp + stamp, peer)
-
-
-class Dns:
-    """A DNS server (RFC 1035) on 127.0.0.1:53: says SERVFAIL until `address` is set, then that."""
-
-    PORT = 53  # fixed by the protocol: binding it takes root
-
-    def __init__(self) -> None:
-        self.address = ""
-        self.requests = 0
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", self.PORT))
-
-    def __enter__(self) -> Self:
-        self._socket.settimeout(0.2)
-        self._running = True
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._running = False
-        self._thread.join(START_S)
-        self._socket.close()
-
-    def _serve(self) -> None:
-        while self._running:
-            try:
-                request, peer = self._socket.recvfrom(512)
-            except TimeoutError:
-                continue
-            self.requests += 1
-            question = request[12 : request.index(b"\0", 12) + 5]
-            if not self.address:
-                reply = request[:2] + bytes.fromhex("8182 0001 0000 0000 0000") + question
-            else:
-                answer = bytes.fromhex("c00c 0001 0001 0000003c 0004")
-                answer += socket.inet_aton(self.address)
-                reply = request[:2] + bytes.fromhex("8180 0001 0001 0000 0000") + question + answer
-            self._socket.sendto(reply, peer)
+            with connection, suppress(OSError):  # the gateway left first
+                self._handle(connection)
 
 
 def float_registers(values: Mapping[int, float]) -> dict[int, int]:

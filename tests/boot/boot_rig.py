@@ -11,9 +11,28 @@ from edgeuk.run.process import Process
 from edgeuk.senml import Reading
 
 TOPIC = "test/gateway"
+HEAD = f"""\
+schema = 1
+name = "gateway"
+[mqtt]
+url = "mqtt://localhost:1883"
+topic = "{TOPIC}"
+"""
 LIMIT_S = 60.0  # back-off and time-outs of the image add up; a loaded machine doubles them
 EMULATED = ["x86-microvm", "virt-aarch64", "lm3s6965evb"]
 BOARDS = [*EMULATED, "host"]
+WAVE = """
+[pipeline]
+statistics = "1s"
+[[sensor]]
+name = "wave"
+driver = "sim"
+shape = "ramp"
+low = 0
+high = 1000
+period = "100s"
+every = "100ms"
+"""  # 1000 units in 100 s, ten readings a second: a step of 1.0 each
 
 Boot = Callable[..., Process]
 Enough = Callable[[list[Message]], bool]

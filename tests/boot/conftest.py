@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from boot_rig import TOPIC, Boot, Built
+from boot_rig import HEAD, TOPIC, Boot, Built
 
 from edgeuk import device_config
 from edgeuk.build import build
@@ -24,14 +24,6 @@ from edgeuk.run.process import Process
 from edgeuk.run.qemu import Qemu
 from edgeuk.run.session import localised, uplink
 
-HEAD = f"""\
-schema = 1
-name = "gateway"
-[mqtt]
-url = "mqtt://localhost:1883"
-topic = "{TOPIC}"
-"""
-
 
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
@@ -39,9 +31,7 @@ def catalog() -> Catalog:
 
 
 @pytest.fixture(scope="session")
-def gateways(
-    tmp_path_factory: pytest.TempPathFactory, catalog: Catalog
-) -> Callable[..., Built]:
+def gateways(tmp_path_factory: pytest.TempPathFactory, catalog: Catalog) -> Callable[..., Built]:
     known: dict[str, Built] = {}
 
     def get(board: str, text: str, catalog: Catalog = catalog) -> Built:

@@ -1,13 +1,22 @@
-"""The machine itself: it sleeps when idle, ends with a status, says why it panics, keeps time."""
+"""The machine itself: it sleeps when idle, ends with a status, keeps time, and is
+told by its device configuration who it is."""
 
-import os
-import re
 import time
+from contextlib import ExitStack
 
 import pytest
-from boot_rig import collect, readings
+from boot_rig import (
+    BOARDS,
+    LIMIT_S,
+    collect,
+    cpu_s,
+    has_readings,
+    readings,
+)
 
-from edgeuk.run.process import Process
+from edgeuk import device_config
+from edgeuk.run.broker import Broker
+from edgeuk.run.monitor import Monitor
 
 QUIET = """
 [pipeline]
@@ -21,24 +30,15 @@ high = 10
 period = "10s"
 every = "1s"
 """
-EMULATED = ["x86-microvm", "virt-aarch64", "lm3s6965evb"]
-BOARDS = [*EMULATED, "host"]
 WINDOW_READINGS = 6  # one a second
-
-
-def cpu_s(machine: Process) -> float:
-    """Processor time that it has used so far, user and system (proc(5), stat, fields 14 and 15)."""
-    with open(f"/proc/{machine.pid}/stat", encoding="ascii") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_an_idle_gateway_does_not_burn_a_core(gateways, boot, broker, monitor, board):
     machine = boot(gateways(board, QUIET), {"mqtt.port": str(broker.port)})
-    collect(monitor, lambda m: len(readings(m, "wave")) >= 2)
+    collect(monitor, has_readings("wave", 2))
     cpu, wall = cpu_s(machine), time.monotonic()
-    messages = collect(monitor, lambda m: len(readings(m, "wave")) >= WINDOW_READINGS)
+    messages = collect(monitor, has_readings("wave", WINDOW_READINGS))
     share = (cpu_s(machine) - cpu) / (time.monotonic() - wall)
     assert share < 0.25, f"{share:.0%} of a core while a reading a second is all there is to do"
     stats = [x for x in messages if x.kind == "stats"][-1].readings()
@@ -49,7 +49,7 @@ def test_an_idle_gateway_does_not_burn_a_core(gateways, boot, broker, monitor, b
 @pytest.mark.parametrize("board", BOARDS)
 def test_an_image_told_to_end_ends_with_status_0(gateways, boot, board):
     machine = boot(gateways(board, QUIET), {"mqtt.host": "", "exit.after_s": "1"})
-    status = machine.wait(30)
+    status = machine.wait(LIMIT_S)
     # isa-debug-exit cannot say 0: QEMU ends with 2 * code + 1.
     assert status == (1 if board == "x86-microvm" else 0)
     assert "app: exit.after_s is over" in machine.lines[-1]
@@ -58,9 +58,9 @@ def test_an_image_told_to_end_ends_with_status_0(gateways, boot, board):
 @pytest.mark.parametrize("board", BOARDS)
 def test_the_clock_runs_at_the_pace_of_this_machine(gateways, boot, broker, monitor, board):
     boot(gateways(board, QUIET), {"mqtt.port": str(broker.port)})
-    collect(monitor, lambda m: len(readings(m, "wave")) >= 1)
+    collect(monitor, has_readings("wave", 1))
     start = time.monotonic()
-    messages = collect(monitor, lambda m: len(readings(m, "wave")) >= WINDOW_READINGS)
+    messages = collect(monitor, has_readings("wave", WINDOW_READINGS))
     elapsed = time.monotonic() - start
     assert elapsed == pytest.approx(len(readings(messages, "wave")), rel=0.2)
 
@@ -68,21 +68,38 @@ def test_the_clock_runs_at_the_pace_of_this_machine(gateways, boot, broker, moni
 @pytest.mark.parametrize("board", BOARDS)
 def test_the_console_says_what_runs_and_where_random_numbers_come_from(gateways, boot, board):
     machine = boot(gateways(board, QUIET), {"mqtt.host": ""})
-    line = machine.wait_line("entropy", 30)
+    line = machine.wait_line("entropy", LIMIT_S)
     assert board in line
-    machine.wait_line("no broker", 30)
+    machine.wait_line("no broker", LIMIT_S)
 
 
-@pytest.mark.parametrize("board", EMULATED)
+@pytest.mark.parametrize("board", BOARDS)
 def test_a_damaged_device_configuration_is_refused_and_said(gateways, boot, board):
-    from edgeuk import device_config
+    good = device_config.encode({"name": "gateway", "mqtt.host": "10.0.2.2"})
+    machine = boot(gateways(board, QUIET), blob=good[:-2] + b"!\0")
+    machine.wait_line("config: damaged, ignored", LIMIT_S)
+    machine.wait_line("no broker", LIMIT_S)
 
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_two_devices_with_their_own_names_and_brokers_run_one_image(gateways, boot, board):
     built = gateways(board, QUIET)
-    original = device_config.encode
-    try:
-        device_config.encode = lambda values: original(values)[:-1] + b"!"
-        machine = boot(built, {"mqtt.host": "localhost"})
-    finally:
-        device_config.encode = original
-    assert re.search(r"config", machine.wait_line("config", 30))
-    machine.wait_line("no broker", 30)
+    before = built.result.image.read_bytes()
+    with ExitStack() as stack:
+        for name in ("north", "south"):
+            broker = stack.enter_context(Broker(kind="mosquitto"))
+            topic = f"sites/{name}"
+            own = {"name": name, "mqtt.topic": topic, "mqtt.port": str(broker.port)}
+            monitor = stack.enter_context(Monitor("127.0.0.1", broker.port, topic))
+            boot(built, own)
+            messages = collect(monitor, lambda m: any(x.kind == "data" for x in m))
+            names = {r.name for x in messages if x.kind == "data" for r in x.readings()}
+            assert names == {f"{topic}/wave"}
+    assert built.result.image.read_bytes() == before
+
+
+def test_the_smallest_machine_qemu_can_be_is_enough_for_x86(gateways, boot, broker, monitor):
+    built = gateways("x86-microvm", QUIET)
+    assert "1536K" in built.image.board.qemu.args
+    boot(built, {"mqtt.port": str(broker.port)})
+    collect(monitor, has_readings("wave", 3))

@@ -64,7 +64,10 @@ def test_wheel_carries_everything_a_build_needs(wheel):
     assert "edgeuk/_data/third_party.toml" in names
     assert "edgeuk/drivers/pl011/pl011.c" in names
     assert "edgeuk/drivers/modbus_tcp/host.py" in names
-    assert not [n for n in names if n.startswith("tests/") or "__pycache__" in n]
+    for path in (ROOT / "examples").glob("*/*.*"):
+        assert f"edgeuk/_data/{path.relative_to(ROOT).as_posix()}" in names
+    unwanted = ("tests/", "bench/", ".venv/")
+    assert not [n for n in names if n.startswith(unwanted) or "__pycache__" in n or "/build/" in n]
 
 
 @pytest.mark.slow

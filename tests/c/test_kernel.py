@@ -54,9 +54,8 @@ INTEGERS = {  # conversion -> C type, least, most
     "u": ("unsigned", 0, 2**32 - 1),
     "x": ("unsigned", 0, 2**32 - 1),
     "ld": ("long long", -(2**63), 2**63 - 1),
-    "lld": ("long long", -(2**63), 2**63 - 1),
-    "llu": ("unsigned long long", 0, 2**64 - 1),
-    "llx": ("unsigned long long", 0, 2**64 - 1),
+    "lu": ("unsigned long long", 0, 2**64 - 1),
+    "lx": ("unsigned long long", 0, 2**64 - 1),
     "zu": ("unsigned long long", 0, 2**64 - 1),
 }
 
@@ -84,11 +83,11 @@ def test_text_is_padded_on_the_left_and_cut_at_the_end(kernel):
         (40, "s", "%6s|", "word"),
         (40, "s", "%2s|", "word"),
         (5, "s", "%s", "longer"),
-        (40, "int", "%c%%", "65"),
+        (40, "int", "%d%%", "65"),
         (40, "s", "100%% of %s", "x"),
         (40, "unsigned long long", "%p", str(0xFEE00000)),
     ]
-    texts = ["a word b", "  word|", "word|", "long", "A%", "100% of x", "0xfee00000"]
+    texts = ["a word b", "  word|", "word|", "long", "65%", "100% of x", "0xfee00000"]
     assert [text for _, text in formatted(kernel, cases)] == texts
 
 

@@ -235,3 +235,28 @@ def test_a_pubrec_gives_the_room_of_the_body_back(device: Device) -> None:
     assert sorted(device.receive(ack(PUBREC, 1))) == ["room", "sent 62020001"]
     assert device.publish(1, b"x" * 70) > 0
     assert device.receive(ack(PUBCOMP, 1)) == ["acknowledged 1 0"]
+
+
+@BOTH
+def test_a_release_waits_for_the_end_of_the_publish_that_is_half_sent(
+    device: Device, version: int
+) -> None:
+    device.connect(version)
+    device.publish(2, b"1")
+    device.do("room 3")
+    begin = sent(device.do("publish 2 0 t 32"))
+    assert len(begin) == 3
+    assert sent(device.receive(ack(PUBREC, 1))) == b""
+    device.do("room 100000")
+    rest = sent(device.do("writable"))
+    assert begin + rest == publish(version, 2, "t", b"2", 2) + ack(PUBREL, 1)
+
+
+def test_a_repeated_message_that_has_to_go_at_qos_0_is_no_duplicate(device: Device) -> None:
+    device.connect(5, "expiry=60")
+    device.publish(1, b"1")
+    device.do("closed -7")
+    device.do("advance 64000")
+    device.do("opened")
+    events = device.receive(connack(5, 1, properties=b"\x24\0"))  # Maximum QoS 0
+    assert sent(events) == publish(5, 0, "t", b"1")  # DUP must be 0 (3.3.1.1)

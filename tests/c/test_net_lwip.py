@@ -1,30 +1,34 @@
 """net/lwip with sanitizers and lwIP's own assertions, on an Ethernet played by the test: DHCP, a
-refused renewal, link loss, a TCP connection. Frames by RFC 826, 791, 2131, 9293.
+refused renewal, link loss, a TCP connection.
 """
 
-import shutil
-import socket
 import struct
-import subprocess
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from edgeuk.third_party import load, locate
-
-ROOT = Path(__file__).parents[2]
-NET = ROOT / "firmware/net/lwip"
-LWIP = locate(load()["lwip"])
-COMPILER = shutil.which("gcc") or shutil.which("cc")
-FLAGS = ["-std=c11", "-O1", "-g", "-w", "-fsanitize=address,undefined", "-DEK_NET_ASSERT"]
-MAC = bytes.fromhex("020000000001")
-PEER = bytes.fromhex("0200000000aa")
-SERVER = "10.0.2.2"
-DISCOVER, OFFER, REQUEST, ACK, NAK = 1, 2, 3, 5, 6
-FIN, SYN, RST, PSH, ACKED = 1, 2, 4, 8, 16
-EIO, ETIMEDOUT, ECLOSED, EREFUSED = -2, -3, -7, -8
+from net_peer import (
+    ACK,
+    ACKED,
+    COMPILER,
+    DISCOVER,
+    ECLOSED,
+    EIO,
+    ENOMEM,
+    EREFUSED,
+    ETIMEDOUT,
+    FIN,
+    LWIP,
+    NAK,
+    PSH,
+    REQUEST,
+    RST,
+    SERVER,
+    SYN,
+    Machine,
+    build,
+    ipv4,
+)
 
 pytestmark = [
     pytest.mark.skipif(COMPILER is None, reason="no C compiler on this machine"),
@@ -32,133 +36,9 @@ pytestmark = [
 ]
 
 
-def checksum(data: bytes) -> int:
-    total: int = sum(struct.unpack(f">{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2)))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total ^ 0xFFFF
-
-
-def ipv4(protocol: int, source: str, target: str, payload: bytes) -> bytes:
-    ends = socket.inet_aton(source) + socket.inet_aton(target)
-    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 0, 0, 64, protocol, 0)
-    head = head[:10] + struct.pack(">H", checksum(head + ends)) + ends
-    return MAC + PEER + b"\x08\x00" + head + payload
-
-
-class Machine:
-    """The program under test, and its peers on the wire."""
-
-    def __init__(self, program: Path) -> None:
-        self._process = subprocess.Popen(
-            [str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.dhcp_address = "10.0.2.15"
-        self.dhcp_answer: int | None = ACK  # to a request; None: the server is silent
-        self.dhcp_seen: list[int] = []
-        self.segments: list[tuple[int, int, int, int, bytes]] = []  # port, seq, ack, flags, data
-        self.ip = ""
-
-    def tell(self, line: str) -> list[str]:
-        """Events and log lines in answer to `line`; the peers have answered every frame."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        seen: list[str] = []
-        frames: list[str] = []
-        while (text := self._process.stdout.readline().rstrip("\n")) != ".":
-            assert text or self._process.poll() is None, "the program died"
-            (frames if text.startswith("tx ") else seen).append(text)
-        for frame in frames:
-            for answer in self._answer(bytes.fromhex(frame[3:])):
-                seen += self.tell(f"rx {answer.hex()}")
-        return seen
-
-    def _answer(self, frame: bytes) -> list[bytes]:
-        kind = frame[12:14]
-        if kind == b"\x08\x06" and frame[20:22] == b"\0\1" and frame[38:42] != frame[28:32]:
-            reply = b"\0\1\x08\0\6\4\0\2" + PEER + frame[38:42] + MAC + frame[28:32]
-            return [MAC + PEER + kind + reply]
-        if kind != b"\x08\x00":
-            return []
-        assert checksum(frame[14:34]) == 0
-        if frame[23] == 17 and frame[36:38] == b"\0\x43":
-            return self._dhcp(frame[42:])
-        if frame[23] == 6:
-            port, _, seq, ack, offset, flags = struct.unpack(">HHIIBB", frame[34:48])
-            length = struct.unpack(">H", frame[16:18])[0]
-            data = frame[34 + (offset >> 4) * 4 : 14 + length]
-            self.segments.append((port, seq, ack, flags, data))
-        return []
-
-    def _dhcp(self, message: bytes) -> list[bytes]:
-        kind = message[message.index(b"\x35\x01", 240) + 2]
-        self.dhcp_seen.append(kind)
-        reply = OFFER if kind == DISCOVER else self.dhcp_answer if kind == REQUEST else None
-        if reply is None or self.dhcp_answer is None:
-            return []
-        if reply == NAK:
-            self.dhcp_answer = ACK  # the next one is granted
-        server = socket.inet_aton(SERVER)
-        address = bytes(4) if reply == NAK else socket.inet_aton(self.dhcp_address)
-        if reply != NAK:
-            self.ip = self.dhcp_address
-        body = b"\2\1\6\0" + message[4:8] + bytes(8) + address + server + bytes(4)
-        body += message[28:236] + b"\x63\x82\x53\x63" + bytes([0x35, 1, reply]) + b"\x36\4" + server
-        if reply != NAK:
-            body += b"\1\4\xff\xff\xff\0" + b"\3\4" + server + b"\x33\4" + struct.pack(">I", 100)
-        body += b"\xff"
-        udp = struct.pack(">HHHH", 67, 68, 8 + len(body), 0) + body
-        return [ipv4(17, SERVER, "255.255.255.255", udp)]
-
-    def segment(self, port: int, seq: int, ack: int, flags: int, data: bytes = b"") -> list[str]:
-        """A TCP segment from port 1883 of the server."""
-        tcp = struct.pack(">HHIIBBHHH", 1883, port, seq, ack, 0x50, flags, 8192, 0, 0) + data
-        ends = socket.inet_aton(SERVER) + socket.inet_aton(self.ip)
-        total = checksum(ends + struct.pack(">HH", 6, len(tcp)) + tcp)
-        tcp = tcp[:16] + struct.pack(">H", total) + tcp[18:]
-        return self.tell(f"rx {ipv4(6, SERVER, self.ip, tcp).hex()}")
-
-    def connect(self) -> tuple[int, int]:
-        """An open stream: its port, and the next sequence number that it will send."""
-        assert self.tell(f"open {SERVER} 1883") == ["0"]
-        port, seq, _, flags, _ = self.segments[-1]
-        assert flags == SYN
-        assert self.segment(port, 1000, seq + 1, SYN | ACKED) == ["opened"]
-        return port, seq + 1
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        assert self._process.wait(timeout=10) == 0
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    assert LWIP is not None
-    folder = tmp_path_factory.mktemp("lwip")
-    (folder / "config.h").write_text("#define EK_SENSOR_TCP_STREAMS 1\n")
-    names = tomllib.loads((NET / "component.toml").read_text())["third_party"]["lwip"]
-    sources = [NET / "net.c", NET / "stream.c", ROOT / "tests/c/net/lwip.c"]
-    sources += [LWIP / name for name in names]
-    includes = [folder, ROOT / "firmware/include", ROOT / "firmware", NET, LWIP / "src/include"]
-    [f"-I{path}" for path in includes]
-    subprocess.run(
-        [
-            str(COMPILER),
-            *FLAGS,
-            *(f"-I{path}" for path in includes),
-            *map(str, sources),
-            "-o",
-            str(folder / "program"),
-        ],
-        check=True,
-        timeout=120,
-    )
-    return folder / "program"
+    return build(tmp_path_factory.mktemp("lwip"))
 
 
 @pytest.fixture
@@ -288,3 +168,18 @@ def test_damaged_frames_do_no_harm(up: Machine) -> None:
     for place in range(14, len(good)):
         up.tell(f"rx {good[:place].hex()}{good[place] ^ 0xFF:02x}{good[place + 1 :].hex()}")
     assert up.segment(port, 1001, seq, PSH | ACKED, b"ok") == ["received 6f6b"]
+
+
+def test_a_service_never_takes_the_last_stream_of_the_others(tmp_path: Path) -> None:
+    service = Machine(build(tmp_path, service_streams=1))
+    service.tell("init")
+    assert service.tell("listen 80") == ["0"]
+    lines = []
+    for source in (5001, 5002, 5003):
+        service.segment(80, 1000, 0, SYN, source=source)
+        ours = service.segments[-1][1]
+        lines += service.segment(80, 1001, ours + 1, ACKED, source=source)
+    assert lines == ["accept 0", "opened", f"accept {ENOMEM}", f"accept {ENOMEM}"]
+    assert service.tell(f"open {SERVER} 1883") == ["0"]
+    assert service.segments[-1][3] == SYN
+    service.close()

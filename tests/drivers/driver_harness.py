@@ -20,7 +20,7 @@ them. Address props default to BASE; the model sees offsets from BASE. What a mo
 only where the driver uses it (a missing one is an AttributeError in the test):
 
     read(offset) -> int, write(offset, value)      32-bit registers
-    read8(offset), write8(offset, value)           8-bit registers
+    read16, write16, read8, write8                 the same for narrower ones
     port_in(port, bits), port_out(port, bits, v)   x86 I/O ports
     transfer(addr, out: bytes, in_len) -> bytes | int    the I2C bus; int: a negative status
     semihosting(operation, argument) -> int
@@ -88,6 +88,11 @@ CLASSES: dict[str, dict[str, tuple[str, str]]] = {
         "clear": ("", "void"),
     },
     "soc": {"init": ("", "int"), "wake_in": ("uint32_t us", "void")},
+    "watchdog": {
+        "expired": ("", "int"),
+        "start": ("uint32_t timeout_ms", "int"),
+        "feed": ("", "void"),
+    },
     "virtio": {},  # a transport: called by the drivers above it
 }
 C_TYPES: dict[str, Any] = {
@@ -99,6 +104,8 @@ C_TYPES: dict[str, Any] = {
     "uint32_t": c.c_uint32,
     "void": None,
 }
+MODEL_READ = {32: "read", 16: "read16", 8: "read8"}
+MODEL_WRITE = {32: "write", 16: "write16", 8: "write8"}
 HOOKS: dict[str, Any] = {
     "read": c.CFUNCTYPE(c.c_uint64, c.c_size_t, c.c_uint),
     "write": c.CFUNCTYPE(None, c.c_size_t, c.c_uint, c.c_uint32),
@@ -203,7 +210,8 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         stub = library.with_suffix(".c")
         stub.write_text(shim(driver, below))
         includes = [ROOT / "tests/fake", ROOT / "firmware/include"]
-        sources = [stub, ROOT / "tests/fake/fake.c", *components(driver)]
+        under = components(below) if below else []
+        sources = [stub, ROOT / "tests/fake/fake.c", *dict.fromkeys(components(driver) + under)]
         for part in [*parts(driver), *([below] if below else [])]:
             includes.append(DRIVERS / part)
             sources += [DRIVERS / part / s for s in manifest(part)["sources"]]
@@ -311,7 +319,12 @@ class Device:
         for start, size in self._mapped:
             c.CDLL(None).munmap(c.c_void_p(start), c.c_size_t(size))
 
-    def _set(self, driver: str, address: int, field: str, value: int | bool | str) -> None:
+    def _set(
+        self, driver: str, address: int, field: str, value: int | bool | str | list[int]
+    ) -> None:
+        if isinstance(value, list):  # of type u32s: 0 ends it
+            self._keep.append((c.c_uint32 * (len(value) + 1))(*value))
+            value = c.addressof(self._keep[-1])
         if isinstance(value, str):
             self._keep.append(c.create_string_buffer(value.encode()))
             value = c.addressof(self._keep[-1])
@@ -387,11 +400,11 @@ class Device:
             return 0
 
     def _read(self, addr: int, bits: int) -> int:
-        read = self.model.read if bits == 32 else self.model.read8
+        read = getattr(self.model, MODEL_READ[bits])
         return int(read(addr - BASE)) & ((1 << bits) - 1)
 
     def _write(self, addr: int, bits: int, value: int) -> None:
-        (self.model.write if bits == 32 else self.model.write8)(addr - BASE, value)
+        getattr(self.model, MODEL_WRITE[bits])(addr - BASE, value)
 
     def _port_in(self, port: int, bits: int) -> int:
         return int(self.model.port_in(port, bits))

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include "ek/assert.h"
+#include "ek/bus.h"
 #include "ek/clock.h"
 #include "ek/dma.h"
 #include "ek/i2c.h"
@@ -56,6 +57,15 @@ void ek_write32(uintptr_t addr, uint32_t value) {
     fake_write(addr, 32, value);
     check();
 }
+uint16_t ek_read16(uintptr_t addr) {
+    uint16_t value = (uint16_t)fake_read(addr, 16);
+    check();
+    return value;
+}
+void ek_write16(uintptr_t addr, uint16_t value) {
+    fake_write(addr, 16, value);
+    check();
+}
 uint8_t ek_read8(uintptr_t addr) {
     uint8_t value = (uint8_t)fake_read(addr, 8);
     check();
@@ -74,6 +84,15 @@ void ek_out8(uint16_t port, uint8_t value) {
     fake_port_out(port, 8, value);
     check();
 }
+uint16_t ek_in16(uint16_t port) {
+    uint16_t value = (uint16_t)fake_port_in(port, 16);
+    check();
+    return value;
+}
+void ek_out16(uint16_t port, uint16_t value) {
+    fake_port_out(port, 16, value);
+    check();
+}
 uint32_t ek_in32(uint16_t port) {
     uint32_t value = (uint32_t)fake_port_in(port, 32);
     check();
@@ -87,6 +106,13 @@ uint64_t ek_clock_us(void) {
     uint64_t now = fake_clock();
     check();
     return now;
+}
+// Device memory is where it is; what lies below is the machine's own.
+uintptr_t ek_bus_map(uint64_t address, uint32_t size) {
+    return size == 0 || address < 0x10000000 ? 0 : (uintptr_t)address;
+}
+struct ek_bus_message ek_bus_wake_message(void) {
+    return (struct ek_bus_message){.address = 0xfee00000, .data = 0x30};
 }
 static void dma(const char *what, const void *addr, size_t len) {
     if (fake_dma) {

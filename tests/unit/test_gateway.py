@@ -123,6 +123,12 @@ def test_the_least_file_has_defaults(catalog, tmp_path):
     assert gateway.settings == {"name": "a"}  # what the file does not say is the firmware's choice
 
 
+@pytest.mark.parametrize("text", ["pool.ntp.org", "10.0.0.1", "localhost:1123", "10.0.0.1:123"])
+def test_a_time_server_may_have_a_port(catalog, tmp_path, text):
+    gateway = load_gateway(write(tmp_path, f'{LEAST}[network]\nntp = "{text}"\n'), catalog)
+    assert gateway.network.ntp == gateway.settings["net.ntp"] == text
+
+
 def test_warnings_do_not_stop_the_work(catalog, tmp_path):
     path = write(tmp_path, LEAST + 'filter = [{ throttle = "500ms" }]\n')
     gateway = load_gateway(path, catalog)

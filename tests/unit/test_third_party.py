@@ -3,6 +3,7 @@
 import hashlib
 import io
 import subprocess
+import sys
 import tarfile
 import zipfile
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgeuk import third_party
+from edgeuk.paths import python_command
 from edgeuk.third_party import ThirdParty, ThirdPartyError, apt_mirror, content_hash, fetch, locate
 
 FILES = {"COPYING": b"free\n", "src/a.c": b"int a;\n", "src/in/b.h": b"int b;\n"}
@@ -108,7 +110,7 @@ def test_each_way_that_failed_is_named(wanted, monkeypatch):
 def test_missing_sources_name_all_ways(wanted):
     with pytest.raises(ThirdPartyError) as e:
         third_party.require(replace(wanted, upstream=("https://example.org/tool.zip",)))
-    assert "python -m edgeuk.third_party fetch" in e.value.hint
+    assert " -m edgeuk.third_party fetch" in e.value.hint
     assert "EDGEUK_TOOL" in e.value.hint
     assert "https://example.org/tool.zip" in e.value.hint
 
@@ -179,3 +181,14 @@ def test_pins_are_whole():
         assert len(wanted.sha256) == 64
         assert wanted.upstream
         assert wanted.licence
+
+
+def test_commands_in_hints_can_be_called_as_they_stand(tmp_path, monkeypatch):
+    python = tmp_path / "with space" / "python3"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # the virtual environment is not active
+    assert python_command() == f"'{python}'"
+    monkeypatch.setenv("PATH", f"{python.parent}:/usr/bin:/bin")
+    assert python_command() == "python3"

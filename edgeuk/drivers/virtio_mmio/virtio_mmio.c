@@ -131,7 +131,7 @@ static int add_queue(const void *dev, uintptr_t base, uint16_t index, struct ek_
         ek_read32(base + QUEUE_NUM_MAX) < EK_VIRTQUEUE_SIZE) {
         return EK_EIO;
     }
-    ek_virtqueue_init(queue);
+    ek_virtqueue_init(queue, EK_VIRTQUEUE_SIZE);
     ek_dma_barrier();
     ek_write32(base + QUEUE_NUM, EK_VIRTQUEUE_SIZE);
     if (legacy) {
@@ -140,9 +140,9 @@ static int add_queue(const void *dev, uintptr_t base, uint16_t index, struct ek_
                    (uint32_t)((uint64_t)(uintptr_t)queue / EK_VIRTQUEUE_ALIGN));
         return EK_OK;
     }
-    write_address(base + QUEUE_DESC, &queue->descriptors);
-    write_address(base + QUEUE_DRIVER, &queue->available);
-    write_address(base + QUEUE_DEVICE, &queue->used);
+    write_address(base + QUEUE_DESC, queue->descriptors);
+    write_address(base + QUEUE_DRIVER, queue->available);
+    write_address(base + QUEUE_DEVICE, queue->used_head);
     ek_write32(base + QUEUE_READY, 1);
     return EK_OK;
 }

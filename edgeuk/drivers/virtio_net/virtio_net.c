@@ -65,6 +65,10 @@ static int init(const void *dev, uint8_t mac[6]) {
         bus->ops->add_queue(bus->dev, state->handle, SEND, &state->send) < 0) {
         return EK_EIO;
     }
+    if (state->receive.size < VIRTIO_NET_RECEIVE_BUFFERS ||
+        state->send.size < VIRTIO_NET_SEND_BUFFERS) {
+        return EK_EIO; // no device has so short queues
+    }
     static const uint8_t unset[6];
     if (memcmp(mac, unset, sizeof unset) == 0) {
         if (!has_mac) {
@@ -116,7 +120,7 @@ static uint8_t *frame(const void *dev) {
             return NULL;
         }
     }
-    if (state->send.available.flags == 0) {
+    if (state->send.available[0] == 0) {
         ek_virtqueue_interrupt(&state->send, false);
     }
     state->frame = (uint16_t)id;

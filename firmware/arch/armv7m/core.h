@@ -3,12 +3,8 @@
 #ifndef ARMV7M_CORE_H
 #define ARMV7M_CORE_H
 #include <stdint.h>
-#include "config.h"
-
-// Highest interrupt line in use, plus one; the generator knows, 64 does for most small chips.
-#ifndef EK_IRQ_VECTORS
-#define EK_IRQ_VECTORS 64
-#endif
+#include "arch/thumb/thumb.h"
+#include "arch/thumb/thumb.h"
 
 #define SYST_CSR 0xE000E010u  // SysTick control and status (B3.3)
 #define SYST_RVR 0xE000E014u  // reload value, 24 bits
@@ -23,21 +19,12 @@
 #define SCB_HFSR 0xE000ED2Cu  // hard fault status
 #define SCB_BFAR 0xE000ED38u  // bus fault address
 
-extern uint32_t __text_start[], __text_end[];
 extern uint32_t __data_start[], __data_end[], __data_load[];
 extern uint32_t __bss_start[], __bss_end[];
-extern uint32_t __stack_bottom[], __stack_top[];
 extern const uint8_t __config_start[], __config_end[];
 
 // Exception handlers, for the vector table.
 void armv7m_fault(void);
 void armv7m_tick(void);
 void armv7m_wake(void);
-
-// What the fault handler saved for arch_backtrace(); stack NULL: no fault, or no readable stack.
-struct fault_context {
-    uintptr_t pc, lr;
-    const uint32_t *stack; // above the exception frame
-};
-extern struct fault_context armv7m_fault_context;
 #endif

@@ -18,8 +18,6 @@ enum { XPSR_T = 1u << 24, XPSR_ALIGNED = 1u << 9 }; // Thumb; a padding word is 
 enum { BKPT_SEMIHOSTING = 0xBEAB };                 // bkpt 0xab
 enum { RESERVE = 512 };                             // bytes that a panic may need
 
-struct fault_context armv7m_fault_context;
-
 static _Noreturn void panic(uint32_t pc, uint32_t lr, uint32_t frame, uint32_t exception) {
     bool overflow = frame < (uintptr_t)__stack_bottom + RESERVE;
     ek_panic("fault %lu%s: pc 0x%08lx lr 0x%08lx sp 0x%08lx cfsr 0x%08lx hfsr 0x%08lx bfar 0x%08lx",
@@ -45,7 +43,7 @@ __attribute__((used)) static void fault(struct frame *frame, struct frame *fresh
             return;
         }
         aligned = frame == fresh ? frame->xpsr & XPSR_ALIGNED : 0;
-        armv7m_fault_context = (struct fault_context){pc, lr, (const uint32_t *)(frame + 1)};
+        thumb_fault = (struct thumb_fault){pc, lr, (const uint32_t *)(frame + 1)};
     }
     uint32_t exception;
     __asm__("mrs %0, ipsr" : "=r"(exception));

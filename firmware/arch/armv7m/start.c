@@ -2,6 +2,7 @@
 // Left out: painting the stack (kernel/stack.c); clocks and pins (the board's soc driver).
 #include "arch/arch.h"
 #include "arch/armv7m/core.h"
+#include "config.h"
 #include "ek/mmio.h"
 #include "ek/soc.h"
 

@@ -1,5 +1,5 @@
 // interrupts.c: the interrupt table, local APIC, IOAPIC, and sleep. After Intel SDM volume 3
-// (2024), chapters 6 and 12, and the 82093AA datasheet. Left out: MSI, x2APIC, a second IOAPIC.
+// (2024), chapters 6 and 12, and the 82093AA datasheet. Left out: x2APIC, a second IOAPIC.
 //
 // Interrupts are enabled only while the processor sleeps. A device's interrupt (level triggered)
 // then stays in service, which keeps back all others of its priority, until the next arch_idle()
@@ -7,6 +7,7 @@
 // line needs to be masked.
 #include "arch/arch.h"
 #include "ek/assert.h"
+#include "ek/bus.h"
 #include "ek/mmio.h"
 #include "ek/pio.h"
 #include "x86.h"
@@ -82,6 +83,13 @@ void x86_interrupts_init(void) {
         ioapic_write(reg + 1, self);
         ioapic_write(reg, REDIRECTION_LEVEL | VECTOR_DEVICE); // fixed, active high, not masked
     }
+}
+
+// Edge triggered, fixed delivery, to this processor (SDM volume 3, 12.11). One that comes while an
+// earlier one is in service waits in the local APIC.
+struct ek_bus_message ek_bus_wake_message(void) {
+    uint32_t self = x86_apic_read(APIC_ID) >> 24;
+    return (struct ek_bus_message){.address = APIC | self << 12, .data = VECTOR_DEVICE};
 }
 
 void x86_timer_enable(void) { x86_apic_write(APIC_TIMER_LVT, VECTOR_TIMER); } // one shot

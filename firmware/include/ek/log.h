@@ -3,8 +3,8 @@
 #define EK_LOG_H
 #include <stddef.h>
 
-// One line "[   12.345678] text"; the newline is added. Formats: %s %c %d %u %x %p %%, with `l`,
-// `ll` or `z`, a width and 0; nothing else. Lines over 160 bytes are cut and end in "...".
+// One line "[   12.345678] text"; the newline is added. Formats: %s %d %u %x %p %%, with `l` or `z`
+// (not `ll`), a width and 0; nothing else. Lines over 160 bytes are cut and end in "...".
 // By convention the text begins with who speaks: "mqtt: connected to 10.0.2.2:1883".
 void ek_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -1,4 +1,4 @@
-// ek/virtio.h: virtio devices. A transport driver (class "virtio": MMIO now, PCI later) finds a
+// ek/virtio.h: virtio devices. A transport driver (class "virtio": MMIO or PCI) finds a
 // device and negotiates; the split virtqueue, firmware/virtio/, is the same on all of them.
 // Virtual I/O Device (VIRTIO) Version 1.2, OASIS, 2022; section numbers in the code are its.
 #ifndef EK_VIRTIO_H
@@ -15,37 +15,36 @@ enum { EK_VIRTIO_ID_NET = 1, EK_VIRTIO_ID_RNG = 4 }; // device ids (5)
 #define EK_VIRTIO_F_ANY_LAYOUT (UINT64_C(1) << 27) // legacy only (6.3)
 #define EK_VIRTIO_F_VERSION_1 (UINT64_C(1) << 32)
 
-enum { EK_VIRTQUEUE_SIZE = 16 };  // descriptors per queue, a power of 2
+enum { EK_VIRTQUEUE_SIZE = 16 };  // buffers per queue, a power of 2
 enum { EK_VIRTQUEUE_ALIGN = 64 }; // of the used ring; legacy devices are told (4.2.4)
 
 // One split virtqueue (2.7). Every buffer is a single descriptor, and descriptor i always is the
 // caller's buffer i, so that there is no free list and no chain that a device could break.
 struct ek_virtqueue {
     // Shared with the device. The legacy layout (2.7.2) is one piece in this order.
-    alignas(EK_VIRTQUEUE_ALIGN) struct {
+    alignas(EK_VIRTQUEUE_ALIGN) struct ek_virtq_descriptor {
         uint64_t addr;
         uint32_t len;
         uint16_t flags;
         uint16_t next;
-    } descriptors[EK_VIRTQUEUE_SIZE];
-    struct {
-        uint16_t flags;
-        uint16_t index;
-        uint16_t ring[EK_VIRTQUEUE_SIZE];
-        uint16_t used_event;
-    } available;
+    } own_descriptors[EK_VIRTQUEUE_SIZE];
+    uint16_t own_available[2 + EK_VIRTQUEUE_SIZE + 1];
     alignas(EK_VIRTQUEUE_ALIGN) struct {
-        uint16_t flags;
-        uint16_t index;
-        struct {
+        uint16_t head[2];
+        struct ek_virtq_used {
             uint32_t id;
             uint32_t len;
         } ring[EK_VIRTQUEUE_SIZE];
         uint16_t available_event;
-    } used;
+    } own_used;
 
-    // Ours.
-    uint16_t taken;     // used entries taken so far; wraps
+    // Ours. The rings are those above, or elsewhere where a device insists on longer ones.
+    struct ek_virtq_descriptor *descriptors;
+    uint16_t *available;              // flags, index, ring, used_event (2.7.6)
+    uint16_t *used_head;              // flags, index (2.7.8)
+    const struct ek_virtq_used *used; // ring
+    uint16_t size;                    // entries per ring, a power of 2
+    uint16_t taken;                   // used entries taken so far; wraps
     uint16_t added;     // buffers added so far; available.index after the next kick; wraps
     uint32_t in_flight; // bit i: buffer i belongs to the device
     bool broken;        // the device wrote nonsense: nothing more is taken from it
@@ -59,7 +58,8 @@ struct ek_virtio_ops {
     // EK_OK; EK_EIO: it refuses, or its version is unknown; EK_ETIMEDOUT: it does not reset.
     int (*negotiate)(const void *dev, uintptr_t handle, uint64_t wanted, uint64_t *features);
     // Give queue `index` of the device its memory, after negotiate() and before start().
-    // EK_OK; EK_EIO: no such queue, or too small.
+    // `queue->size` tells how many entries it has, EK_VIRTQUEUE_SIZE or more unless the device
+    // cannot. EK_OK; EK_EIO: no such queue, or one that cannot be served.
     int (*add_queue)(const void *dev, uintptr_t handle, uint16_t index, struct ek_virtqueue *queue);
     // The driver is ready (3.1.1, step 8).
     void (*start)(const void *dev, uintptr_t handle);
@@ -78,10 +78,17 @@ struct ek_virtio {
 
 enum ek_virtqueue_access { EK_VIRTQUEUE_DEVICE_READS, EK_VIRTQUEUE_DEVICE_WRITES };
 
-// Empty `queue`; no interrupt is asked for.
-void ek_virtqueue_init(struct ek_virtqueue *queue);
-// Hand buffer `id` (0 to EK_VIRTQUEUE_SIZE - 1, not in flight) to the device, which learns of it
-// from the next ek_virtqueue_kick().
+// Empty `queue`, of `size` entries, a power of 2 up to EK_VIRTQUEUE_SIZE, in its own rings; no
+// interrupt is asked for.
+void ek_virtqueue_init(struct ek_virtqueue *queue, uint16_t size);
+// The same for a legacy device that sets the size itself: rings in `memory`, aligned to `align`,
+// with EK_VIRTQUEUE_BYTES(size, align) bytes of room.
+void ek_virtqueue_init_at(struct ek_virtqueue *queue, void *memory, uint16_t size, uint32_t align);
+#define EK_VIRTQUEUE_USED_AT(size, align)                                                          \
+    ((16u * (size) + 6u + 2u * (size) + (align) - 1) & ~((align) - 1u))
+#define EK_VIRTQUEUE_BYTES(size, align) (EK_VIRTQUEUE_USED_AT(size, align) + 6u + 8u * (size))
+// Hand buffer `id` (below EK_VIRTQUEUE_SIZE and the size, not in flight) to the device, which
+// learns of it from the next ek_virtqueue_kick().
 void ek_virtqueue_add(struct ek_virtqueue *queue, uint16_t id, const void *data, uint32_t len,
                       enum ek_virtqueue_access access);
 // Publish what was added. True when the device asks to be notified.

@@ -332,3 +332,27 @@ void ek_stream_close(struct ek_stream *stream) {
     }
     drop(slot);
 }
+
+int stream_adopt(struct ek_stream *stream, int fd, const struct ek_stream_events *events,
+                 void *arg) {
+    struct slot *slot = slots;
+    while (slot < slots + SLOTS && slot->state != FREE) {
+        slot++;
+    }
+    if (stream->state != FREE || slot == slots + SLOTS) {
+        return stream->state != FREE ? EK_EINVAL : EK_ENOMEM;
+    }
+    *stream = (struct ek_stream){.events = events, .arg = arg, .pcb = slot, .state = OPEN};
+    slot->stream = stream;
+    slot->fd = fd;
+    slot->out_len = 0;
+    slot->tell_writable = false;
+    slot->state = CONNECTING; // has been; check_connect() says so
+    slot->deadline_us = ek_clock_us() + CONNECT_US;
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    ek_host_watch(fd, false, true);
+    wake();
+    return EK_OK;
+}

@@ -1,31 +1,29 @@
 // stream.c: ek/stream.h over lwIP's raw TCP.
 //
-// A slot stands for one stream while it is in use; lwIP's callbacks know the slot, never the
-// owner's storage, so that an answer that comes late finds nothing to harm. Data is delivered as
-// lwIP delivers it; everything else is told by stream_turn().
-#include <string.h>
+// A slot stands for one stream while it is in use; lwIP's callbacks know the
+// slot, never the owner's storage, so that an answer that comes late finds
+// nothing to harm. Data is delivered as lwIP delivers it; everything else is
+// told by stream_turn().
+#include "ek/stream.h"
 #include "ek/assert.h"
 #include "ek/clock.h"
 #include "ek/net.h"
-#include "ek/stream.h"
-#include "lwip/dns.h"
-#include "lwip/tcp.h"
 #include "glue.h"
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/tcp.h"
+#include <string.h>
 
 enum { OPEN_US = 20000000 };    // all of opening (ek/stream.h)
 enum { CONNECT_US = 10000000 }; // of it, the TCP handshake
-// A peer that vanished is noticed after 60 + 3 * 10 s of silence.
-enum { KEEP_IDLE_MS = 60000, KEEP_INTERVAL_MS = 10000, KEEP_COUNT = 3 };
 enum { LEAST_WRITE = 64 }; // bytes: when the heap is full, smaller pieces are not worth a segment
 
-enum state { FREE, WAITING, RESOLVING, RESOLVED, CONNECTING, CONNECTED, OPEN, ENDED };
+enum state { FREE, WAITING, RESOLVING, CONNECTING, CONNECTED, OPEN, ENDED };
 
 static struct slot {
     struct ek_stream *stream;
     const char *host;
     struct tcp_pcb *pcb;
     uint64_t deadline_us; // of WAITING, RESOLVING, CONNECTING
-    ip_addr_t ip;         // from RESOLVED on
     uint32_t generation;  // counts its users
     int8_t status;        // when ENDED
     uint8_t state;
@@ -42,8 +40,8 @@ static void end(struct slot *slot, int status) {
     net_wake();
 }
 
-// Let go of the connection; lwIP finishes it in the background, and gives it up first when it needs
-// a control block.
+// Let go of the connection; lwIP finishes it in the background, and gives it up
+// first when it needs a control block.
 static void drop_pcb(struct slot *slot) {
     struct tcp_pcb *pcb = slot->pcb;
     if (!pcb) {
@@ -128,34 +126,8 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err) {
     return ERR_OK;
 }
 
-static void on_resolved(const char *name, const ip_addr_t *ip, void *arg) {
-    (void)name;
-    uintptr_t token = (uintptr_t)arg;
-    struct slot *slot = &slots[token & 0xff];
-    if (slot->state != RESOLVING || (slot->generation & 0xffffff) != token >> 8) {
-        return; // closed meanwhile
-    }
-    if (!ip) {
-        end(slot, EK_ENOENT);
-        return;
-    }
-    slot->ip = *ip;
-    slot->state = RESOLVED;
-    net_wake();
-}
-
-static void resolve(struct slot *slot) {
-    uintptr_t token = (uintptr_t)(slot->generation & 0xffffff) << 8 | (uintptr_t)(slot - slots);
-    slot->state = RESOLVING;
-    err_t err = dns_gethostbyname(slot->host, &slot->ip, on_resolved, (void *)token);
-    if (err == ERR_OK) {
-        slot->state = RESOLVED;
-    } else if (err != ERR_INPROGRESS) {
-        end(slot, err == ERR_MEM ? EK_ENOMEM : EK_ENOENT);
-    }
-}
-
-static void connect(struct slot *slot) {
+static void connect(struct slot *slot, uint32_t address) {
+    ip_addr_t ip = {address};
     struct tcp_pcb *pcb = tcp_new();
     if (!pcb) {
         end(slot, EK_ENOMEM);
@@ -171,21 +143,22 @@ static void connect(struct slot *slot) {
     tcp_err(pcb, on_error);
     tcp_nagle_disable(pcb); // writes of one turn share a packet anyway
     ip_set_option(pcb, SOF_KEEPALIVE);
-    pcb->keep_idle = KEEP_IDLE_MS;
-    pcb->keep_intvl = KEEP_INTERVAL_MS;
-    pcb->keep_cnt = KEEP_COUNT;
-    err_t err = tcp_connect(pcb, &slot->ip, slot->stream->port, on_connected);
+    err_t err = tcp_connect(pcb, &ip, slot->stream->port, on_connected);
     if (err != ERR_OK) {
         end(slot, err == ERR_RTE ? EK_EIO : EK_ENOMEM);
     }
 }
 
 static void advance(struct slot *slot) {
-    if (slot->state == WAITING && ek_net_up()) {
-        resolve(slot);
-    }
-    if (slot->state == RESOLVED) {
-        connect(slot);
+    if ((slot->state == WAITING || slot->state == RESOLVING) && ek_net_up()) {
+        uint32_t address;
+        slot->state = RESOLVING;
+        int status = resolver_ask(slot->host, &address);
+        if (status == EK_OK) {
+            connect(slot, address);
+        } else if (status != EK_EAGAIN) {
+            end(slot, status);
+        }
     }
     bool opening = slot->state == WAITING || slot->state == RESOLVING || slot->state == CONNECTING;
     if (opening && ek_clock_us() >= slot->deadline_us) {
@@ -193,7 +166,8 @@ static void advance(struct slot *slot) {
     }
 }
 
-// At most one event of each kind; the owner may close, or open again, in any of them.
+// At most one event of each kind; the owner may close, or open again, in any of
+// them.
 static void tell(struct slot *slot) {
     uint32_t generation = slot->generation;
     if (slot->state == CONNECTED) {
@@ -215,15 +189,27 @@ static void tell(struct slot *slot) {
     }
 }
 
+// Send what was written. The last segment says that the peer's program may have it now (RFC 9293,
+// 3.9.1.2), as tcp_write() left open. What does not fit now, lwIP's timer sends.
+static void push(struct tcp_pcb *pcb) {
+    for (struct tcp_seg *segment = pcb->unsent; segment; segment = segment->next) {
+        if (!segment->next) {
+            TCPH_SET_FLAG(segment->tcphdr, TCP_PSH);
+        }
+    }
+    (void)tcp_output(pcb);
+}
+
+// The last slot first: MQTT, which opens after the sensors, is not to wait for them at boot.
 void stream_turn(void) {
-    for (struct slot *slot = slots; slot < slots + EK_TCP_STREAMS; slot++) {
+    for (struct slot *slot = slots + EK_TCP_STREAMS; slot-- > slots;) {
         if (slot->state != FREE) {
             advance(slot);
             tell(slot);
         }
         if (slot->written && slot->pcb) {
             slot->written = false;
-            (void)tcp_output(slot->pcb); // what does not fit now, its timer sends
+            push(slot->pcb);
         }
     }
 }
@@ -267,7 +253,9 @@ int ek_stream_write(struct ek_stream *stream, const void *data, size_t len) {
     }
     size_t room = ek_stream_room(stream);
     size_t taken = len < room ? len : room;
-    while (taken > 0 && tcp_write(slot->pcb, data, (u16_t)taken, TCP_WRITE_FLAG_COPY) != ERR_OK) {
+    // MORE: with room behind it, so that small writes share a buffer.
+    while (taken > 0 && tcp_write(slot->pcb, data, (u16_t)taken,
+                                  TCP_WRITE_FLAG_COPY | TCP_WRITE_FLAG_MORE) != ERR_OK) {
         taken = taken >= 2 * LEAST_WRITE ? taken / 2 : 0;
     }
     slot->short_of = taken < len;
@@ -282,4 +270,27 @@ void ek_stream_close(struct ek_stream *stream) {
     if (stream->state != FREE) {
         release(slot_of(stream));
     }
+}
+
+int stream_adopt(struct ek_stream *stream, struct tcp_pcb *pcb,
+                 const struct ek_stream_events *events, void *arg) {
+    struct slot *slot = slots;
+    while (slot < slots + EK_TCP_STREAMS && slot->state != FREE) {
+        slot++;
+    }
+    if (stream->state != FREE || slot == slots + EK_TCP_STREAMS) {
+        return stream->state != FREE ? EK_EINVAL : EK_ENOMEM;
+    }
+    *stream = (struct ek_stream){.events = events, .arg = arg, .pcb = slot, .state = OPEN};
+    slot->stream = stream;
+    slot->pcb = pcb;
+    slot->written = slot->writable = slot->short_of = false;
+    slot->state = CONNECTED;
+    tcp_arg(pcb, slot);
+    tcp_recv(pcb, on_received);
+    tcp_sent(pcb, on_sent);
+    tcp_err(pcb, on_error);
+    tcp_nagle_disable(pcb);
+    net_wake();
+    return EK_OK;
 }

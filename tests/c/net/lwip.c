@@ -9,7 +9,9 @@
 #include "ek/device_config.h"
 #include "ek/log.h"
 #include "ek/loop.h"
+#include "config.h"
 #include "ek/random.h"
+#include "ek/service.h"
 #include "ek/stream.h"
 #include "ek/timer.h"
 #include "net/net.h"
@@ -112,6 +114,9 @@ static void print_hex(const char *what, const uint8_t *data, size_t len) {
 static uint8_t outgoing[EK_ETH_FRAME_MAX];
 static int eth_init(const void *dev, uint8_t mac[6]) {
     (void)dev;
+    for (unsigned i = 0; i < 6; i++) {
+        ek_assert(mac[i] == 0); // the device's own address is asked for (ek/eth.h)
+    }
     memcpy(mac, "\x02\0\0\0\0\1", 6);
     return EK_OK;
 }
@@ -149,6 +154,23 @@ static void received(void *arg, const uint8_t *data, size_t len) {
 static void closed(void *arg, int status) { (void)arg, printf("closed %d\n", status); }
 static const struct ek_stream_events events = {opened, received, NULL, closed};
 
+#ifdef EK_NET_LISTENERS
+// A service that has more streams than config.h counts.
+static struct ek_stream accepted[4];
+static unsigned accepted_count;
+static struct ek_listener listener;
+static void connected(void *arg) {
+    (void)arg;
+    printf("accept %d\n", ek_accept(&listener, &accepted[accepted_count++], &events, NULL));
+}
+static int start_service(uint16_t port) {
+    listener.connected = connected;
+    return ek_listen(&listener, port);
+}
+#else
+static int start_service(uint16_t port) { return (void)port, EK_EINVAL; }
+#endif
+
 static void line(const char *text) {
     static char hex[4096];
     int n = 0;
@@ -169,6 +191,8 @@ static void line(const char *text) {
         net_init();
     } else if (sscanf(text, "open %127s %d", host, &n) == 2) {
         printf("%d\n", ek_stream_open(&stream, host, (uint16_t)n, &events, NULL));
+    } else if (sscanf(text, "listen %d", &n) == 1) {
+        printf("%d\n", start_service((uint16_t)n));
     } else if (sscanf(text, "write %4000s", hex) == 1) {
         printf("%d\n", ek_stream_write(&stream, hex, strlen(hex)));
     } else if (strcmp(text, "close\n") == 0) {

@@ -18,5 +18,7 @@
 #define EK_QUEUE_READINGS     32
 // connections that sensors hold open
 #define EK_SENSOR_TCP_STREAMS 0
+// interrupt lines up to the highest in use
+#define EK_IRQ_VECTORS        43
 
 #endif

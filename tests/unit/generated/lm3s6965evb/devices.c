@@ -7,8 +7,10 @@
 #include "ek/power.h"
 #include "ek/soc.h"
 #include "ek/uart.h"
+#include "ek/watchdog.h"
 #include "kernel/kernel.h"
 #include "net/net.h"
+#include "luminary_watchdog.h"
 #include "pl011.h"
 #include "semihosting.h"
 #include "stellaris_enet.h"
@@ -63,12 +65,21 @@ const struct ek_uart ek_device_uart0 = {.ops = &pl011_ops, .dev = &uart0};
 static const struct semihosting semihosting = {0};
 const struct ek_power ek_device_semihosting = {.ops = &semihosting_ops, .dev = &semihosting};
 
+// [devices.watchdog]: Stellaris LM3S watchdog
+static const struct luminary_watchdog watchdog = {
+    .base = 0x40000000u,
+    .sysctl = 0x400fe000u,
+    .clock_hz = 50000000,
+};
+const struct ek_watchdog ek_device_watchdog = {.ops = &luminary_watchdog_ops, .dev = &watchdog};
+
 // [roles]
 const struct ek_uart ek_role_console = {.ops = &pl011_ops, .dev = &uart0};
 const struct ek_eth ek_role_uplink = {.ops = &stellaris_enet_ops, .dev = &eth0};
 const struct ek_entropy ek_role_entropy = {0}; // none in use
 const struct ek_power ek_role_power = {.ops = &semihosting_ops, .dev = &semihosting};
 const struct ek_soc ek_role_soc = {.ops = &stellaris_sysctl_ops, .dev = &sysctl};
+const struct ek_watchdog ek_role_watchdog = {.ops = &luminary_watchdog_ops, .dev = &watchdog};
 
 // Interrupt lines that wake the processor: sysctl, eth0
 const uint16_t ek_irqs[] = {19, 42};

@@ -1,0 +1,115 @@
+"""What the bench boots: gateways of the product, built as users do, and variants of them."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bench.floor import build_floor
+from bench.machine import ROOT
+from edgeuk import device_config
+from edgeuk.board import Board, Region
+from edgeuk.build import BuildResult, build
+from edgeuk.catalog import find_board, load_catalog
+from edgeuk.gateway import load_gateway
+from edgeuk.manifest import load_component
+from edgeuk.resolve import Image, resolve
+from edgeuk.run.qemu import find_qemu
+from edgeuk.run.session import localised, uplink
+
+METER = ROOT / "examples/meter/gateway.toml"
+GATEWAYS = ROOT / "bench/gateways"
+SERVER = "server.main"  # the Modbus server's key in the device configuration
+MICROVM, VIRT, STELLARIS = "x86-microvm", "virt-aarch64", "lm3s6965evb"
+
+
+@dataclass(slots=True)
+class Bench:
+    """What all sections share."""
+
+    rounds: int
+    folder: Path  # scratch, gone at the end
+    broker: int  # port of a mosquitto on loopback
+    modbus: int  # port of bench/modbus.py
+    counter: Iterator[int] = field(default_factory=itertools.count)
+
+    def fresh(self, name: str) -> Path:
+        """A folder that is not there yet."""
+        return self.folder / f"{name}-{next(self.counter)}"
+
+
+def gateway(path: Path, board: str) -> Image:
+    """A gateway file resolved for a board. Raises `EdgeukError`."""
+    catalog = load_catalog()
+    return resolve(load_gateway(path, catalog), find_board(catalog, board), catalog)
+
+
+def make(bench: Bench, image: Image) -> BuildResult:
+    """Build with the user's cache. Raises `BuildError`."""
+    return build(image, bench.fresh(f"{image.gateway.name}-{image.board.name}"))
+
+
+def with_app(image: Image, folder: Path) -> Image:
+    """`image` with another component in place of firmware/app."""
+    # Components are named by their folder below firmware/.
+    name = f"../{folder.relative_to(ROOT)}"
+    app = load_component(folder / "component.toml", name)
+    parts = tuple(
+        replace(part, component=app) if part.component.name == "app" else part
+        for part in image.components
+    )
+    return replace(image, components=parts)
+
+
+def with_memory(image: Image, kib: int) -> Image:
+    """`image` for a microvm with `kib` KiB of memory in all."""
+    board = image.board
+    ram, config, end = board.memory["ram"], board.memory["config"], kib * 1024
+    memory = {
+        "ram": Region(ram.base, end - config.size - ram.base),
+        "config": Region(end - config.size, config.size),
+    }
+    assert board.qemu
+    args = list(board.qemu.args)
+    args[args.index("-m") + 1] = f"{kib}K"
+    qemu = replace(board.qemu, args=tuple(args))
+    return replace(image, board=replace(board, memory=memory, qemu=qemu))
+
+
+def command(
+    bench: Bench, image: Image, elf: Path, extra: Mapping[str, str] | None = None
+) -> list[str]:
+    """QEMU's command line as `edgeuk run` has it, for the bench's broker and Modbus server."""
+    own = {
+        "mqtt.host": "localhost",
+        "mqtt.port": str(bench.broker),
+        "mqtt.client_id": f"bench{next(bench.counter)}",
+    }
+    if SERVER in image.gateway.settings:
+        own[SERVER] = f"localhost:{bench.modbus}"
+    values = device_config.device_values(image.gateway, extra=own | dict(extra or {}))
+    net = uplink(image.board, values)
+    blob = device_config.encode(localised(values, net.host))
+    return _argv(bench, image.board, elf, blob, net.netdev)
+
+
+def floor_command(bench: Bench, board: Board) -> list[str]:
+    """The same command line with the image that ends at once."""
+    folder = bench.fresh(f"floor-{board.name}")
+    folder.mkdir()
+    return _argv(bench, board, build_floor(board.name, folder), bytes(64), "user,id=net0")
+
+
+def _argv(bench: Bench, board: Board, elf: Path, blob: bytes, netdev: str) -> list[str]:
+    """QEMU's arguments as edgeuk/run/qemu.py has them, without QMP."""
+    assert board.qemu
+    config = bench.fresh("config")
+    config.write_bytes(blob)
+    place = f"loader,file={config},addr={board.memory['config'].base:#x},force-raw=on"
+    return [
+        *(find_qemu(board.qemu.binary), "-machine", board.qemu.machine),
+        *("-accel", "tcg", "-display", "none", "-monitor", "none", "-nodefaults"),
+        *("-serial", "stdio", "-no-reboot", "-netdev", netdev),
+        *board.qemu.args,
+        *("-kernel", str(elf), "-device", place),
+    ]

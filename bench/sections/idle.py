@@ -1,0 +1,41 @@
+"""Processor time of a gateway that sends one reading a second: QEMU's, all threads."""
+
+import time
+from collections.abc import Iterator
+
+from bench.images import GATEWAYS, MICROVM, STELLARIS, VIRT, Bench, command, gateway, make
+from bench.report import Row, failed, row
+from bench.tap import Tap
+from bench.vm import EXIT, MESSAGE, Vm
+from edgeuk.errors import EdgeukError
+
+BOOT_S, WATCH_S = 20.0, 10.0
+
+
+def measure(bench: Bench) -> Iterator[Row]:
+    """A row per board; three watches of ten seconds at most."""
+    for board in (MICROVM, VIRT, STELLARIS):
+        what = f"{board} share of one core"
+        try:
+            image = gateway(GATEWAYS / "second.toml", board)
+            elf = make(bench, image).image
+        except EdgeukError as e:
+            note = failed(f"{board} does not build", e)
+            yield Row("idle", what, "%", None, note=note)
+            continue
+        shares = []
+        for _ in range(min(bench.rounds, 3)):
+            tap = Tap(bench.broker, "bench/second/data")
+            with Vm(command(bench, image, elf), tap) as vm:
+                if vm.wait(MESSAGE, BOOT_S):
+                    shares.append(_share(vm))
+            tap.close()
+        yield row("idle", what, "%", shares)
+
+
+def _share(vm: Vm) -> float:
+    """Percent over WATCH_S; the watch is the wait for an end that does not come."""
+    before, started = vm.cpu_s(), time.monotonic()
+    if vm.wait(EXIT, WATCH_S):
+        raise RuntimeError(f"the machine ended: {vm.console!r}")
+    return 100 * (vm.cpu_s() - before) / (time.monotonic() - started)

@@ -1,0 +1,146 @@
+"""The Cortex-M boards: the bit-banged I2C bus and the LAN9118 of `mps2-an385`, and watchdogs.
+
+A loop that hangs is made by a sensor driver of this test, whose third poll never returns.
+"""
+
+import re
+import shutil
+from dataclasses import replace
+
+import pytest
+from boot_rig import collect, has_readings, readings
+from elftools.elf.elffile import ELFFile
+
+from edgeuk.catalog import load_catalog
+from edgeuk.paths import data_roots
+
+BOARD = "mps2-an385"
+TIMEOUT_S = 8  # kernel/watchdog.c
+TEMPERATURE = """
+[[sensor]]
+name = "air"
+driver = "tmp105"
+at = "i2c0:0x48"
+every = "200ms"
+"""
+HANG = """
+[[sensor]]
+name = "wave"
+driver = "hang"
+every = "100ms"
+"""
+HANG_TOML = """
+class = "sensor"
+summary = "Hangs at its third poll"
+sources = ["hang.c"]
+needs = []
+budget = { text = 1_000, ram = 8 } # link-time optimisation may put some of its caller there
+state = true
+[channel]
+unit = ""
+decimals = 0
+[props]
+"""
+HANG_H = """
+#ifndef HANG_H
+#define HANG_H
+#include "ek/sensor.h"
+struct hang_state { unsigned polls; };
+struct hang { uint16_t channel; struct hang_state *state; };
+extern const struct ek_sensor_ops hang_ops;
+#endif
+"""
+HANG_C = """
+#include "hang.h"
+#include <stdbool.h>
+static void poll(const void *dev) {
+    const struct hang *sensor = dev;
+    for (bool once = true; once || sensor->state->polls == 3; once = false) {
+        __asm__ volatile("" ::: "memory");
+        sensor->state->polls += once;
+    }
+    ek_sensor_report(sensor->channel, 1, 0, EK_OK);
+}
+const struct ek_sensor_ops hang_ops = {.poll = poll};
+"""
+
+
+@pytest.fixture(scope="session")
+def hanging(gateways, tmp_path_factory):
+    """Builds a gateway that hangs for a board. A build takes all its drivers from one folder."""
+    drivers = tmp_path_factory.mktemp("hanging") / "drivers"
+    shutil.copytree(data_roots().drivers, drivers)
+    (drivers / "hang").mkdir()
+    for name, text in (("driver.toml", HANG_TOML), ("hang.h", HANG_H), ("hang.c", HANG_C)):
+        (drivers / "hang" / name).write_text(text)
+    catalog = load_catalog(replace(data_roots(), drivers=drivers))
+    return lambda board: gateways(board, HANG, catalog)
+
+
+def sensor_path(machine):
+    entries = machine.qmp("qom-list", path="/machine/peripheral")
+    return next(f"/machine/peripheral/{e['name']}" for e in entries if "tmp105" in e["type"])
+
+
+def function_at(path, address):
+    """Name of the function there, in an image with its symbols; bit 0 of an address is Thumb."""
+    with path.open("rb") as file:
+        symbols = ELFFile(file).get_section_by_name(".symtab")
+        for symbol in symbols.iter_symbols():
+            start = symbol["st_value"] & ~1
+            inside = start <= address & ~1 < start + symbol["st_size"]
+            if inside and symbol["st_info"]["type"] == "STT_FUNC":
+                return symbol.name
+    return ""
+
+
+def test_readings_follow_the_sensor_on_the_bit_banged_bus(gateways, boot, broker, monitor):
+    machine = boot(gateways(BOARD, TEMPERATURE), {"mqtt.port": str(broker.port)})
+    for celsius in (21.5, -12.25, 127.875, -40.0):
+        machine.qmp(
+            "qom-set", path=sensor_path(machine), property="temperature", value=int(celsius * 1000)
+        )
+        messages = collect(
+            monitor, lambda m, v=celsius: [r.value for r in readings(m, "air")][-3:] == [v] * 3
+        )
+        assert {r.unit for r in readings(messages, "air")} == {"Cel"}
+
+
+def test_a_pulled_cable_is_noticed_and_readings_go_on_when_it_is_back(
+    gateways, boot, broker, monitor
+):
+    machine = boot(gateways(BOARD, TEMPERATURE), {"mqtt.port": str(broker.port)})
+    collect(monitor, has_readings("air", 2))
+    machine.qmp("set_link", name="net0", up=False)
+    machine.wait_line("link down", 30)
+    machine.qmp("set_link", name="net0", up=True)
+    machine.wait_line("link up", 30)
+    collect(monitor, has_readings("air", 5))
+
+
+def test_a_loop_that_runs_is_not_reset(gateways, boot, broker, monitor):
+    machine = boot(gateways(BOARD, TEMPERATURE), {"mqtt.port": str(broker.port)})
+    collect(monitor, has_readings("air", 5 * (TIMEOUT_S + 2)))
+    assert sum("entropy" in line for line in machine.lines) == 1  # banners
+    assert not [line for line in machine.lines if "watchdog" in line]
+
+
+@pytest.mark.parametrize("board", [BOARD, "lm3s6965evb"])
+def test_a_loop_that_hangs_is_reset_and_the_next_boot_says_where(hanging, boot, board):
+    built = hanging(board)
+    machine = boot(built, {"mqtt.host": ""})
+    machine.qmp("set-action", reboot="reset")  # instead of the runner's -no-reboot
+    line = machine.wait_line("; last ran: ", TIMEOUT_S + 60)
+    assert sum("entropy" in text for text in machine.lines) == 2  # banners
+    place = int(re.search(r"last ran: (0x[0-9a-f]+)", line)[1], 16)
+    assert function_at(built.result.debug, place) == "run"  # of pipeline/sched.c
+
+
+def test_the_warning_says_where_before_the_reset(hanging, boot):
+    built = hanging(BOARD)
+    machine = boot(built, {"mqtt.host": ""})
+    line = machine.wait_line("panic: ", TIMEOUT_S + 60)  # NMI is exception 2
+    place = int(re.search(r"fault 2: pc (0x[0-9a-f]+)", line)[1], 16)
+    assert function_at(built.result.debug, place)
+    machine.wait_line("watchdog: not fed for 4000 ms", 30)
+    assert machine.wait(30) == 0  # -no-reboot: a reset ends QEMU

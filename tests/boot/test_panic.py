@@ -1,0 +1,132 @@
+"""A panic on purpose: a sensor driver that exists only here does what a broken driver might. The
+console says why and where, and the emulator ends with the status of a panic."""
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from boot_rig import EMULATED, LIMIT_S
+from elftools.elf.elffile import ELFFile
+
+from edgeuk.catalog import load_catalog
+from edgeuk.paths import data_roots
+
+EXIT_PANIC = 101  # firmware/include/ek/panic.h
+SENSOR = """
+[[sensor]]
+name = "broken"
+driver = "crash"
+how = "{how}"
+every = "100ms"
+"""
+MANIFEST = """\
+class = "sensor"
+summary = "Ends the machine, in one of several ways; only in tests"
+datasheet = "none: there is no device"
+sources = ["crash.c"]
+needs = []
+[channel]
+unit = ""
+decimals = 0
+[props]
+how = { type = "string", choices = ["assert", "instruction", "address", "call"] }
+"""
+HEADER = """\
+#ifndef CRASH_H
+#define CRASH_H
+#include "ek/sensor.h"
+struct crash {
+    uint16_t channel;
+    const char *how;
+};
+extern const struct ek_sensor_ops crash_ops;
+#endif
+"""
+SOURCE = """\
+#include "crash.h"
+#include "ek/assert.h"
+
+static volatile uint32_t after; // no tail calls: the backtrace is to have them all
+
+__attribute__((noinline)) void crash_now(const struct crash *crash) {
+    if (crash->how[0] == 'a' && crash->how[1] == 's') {
+        ek_assert(crash->channel == 1000);
+    } else if (crash->how[0] == 'i') {
+        __builtin_trap();
+    } else if (crash->how[0] == 'a') {
+        *(volatile uint32_t *)(uintptr_t)BAD_ADDRESS = 1;
+    } else {
+        ((void (*)(void))(uintptr_t)BAD_ADDRESS)();
+    }
+    after++;
+}
+
+static void poll(const void *dev) {
+    crash_now(dev);
+    after++;
+}
+
+const struct ek_sensor_ops crash_ops = {.poll = poll};
+"""
+BAD_ADDRESS = {  # nothing answers there; the Cortex-M3 has no Arm state to call it in
+    "x86-microvm": "0x7fffffff0000ull",
+    "virt-aarch64": "0x7fffffff0000ull",
+    "lm3s6965evb": "0x70000000u",
+}
+# QEMU's lm3s6965evb ignores writes that nobody answers: there, the address is called instead.
+WAYS = [(board, how) for board in EMULATED for how in ("assert", "instruction", "address")]
+WAYS[WAYS.index(("lm3s6965evb", "address"))] = ("lm3s6965evb", "call")
+
+
+@pytest.fixture(scope="module")
+def drivers(tmp_path_factory):
+    """The real drivers and the broken one."""
+    folder = tmp_path_factory.mktemp("drivers")
+    roots = data_roots()
+    shutil.copytree(roots.drivers, folder / "drivers")
+    return replace(roots, drivers=folder / "drivers")
+
+
+def crashing(gateways, drivers, board, how):
+    folder = drivers.drivers / "crash"
+    folder.mkdir(exist_ok=True)
+    (folder / "driver.toml").write_text(MANIFEST)
+    (folder / "crash.h").write_text(HEADER)
+    address = BAD_ADDRESS.get(board, "0")
+    (folder / "crash.c").write_text(SOURCE.replace("BAD_ADDRESS", address))
+    return gateways(board, SENSOR.format(how=how), load_catalog(drivers))
+
+
+def symbol(program: Path, address: str) -> str:
+    """The function of the ELF file `program` that has `address` in it, "" for none."""
+    with program.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        for s in table.iter_symbols() if table else ():
+            start = s["st_value"] & ~1  # Thumb
+            if (
+                s["st_info"]["type"] == "STT_FUNC"
+                and start < int(address, 16) <= start + s["st_size"]
+            ):
+                return str(s.name)
+    return ""
+
+
+@pytest.mark.parametrize(("board", "how"), WAYS)
+def test_a_panic_says_why_and_where_and_ends_with_its_status(gateways, boot, drivers, board, how):
+    built = crashing(gateways, drivers, board, how)
+    machine = boot(built, {"mqtt.host": "", "exit.on_panic": "1"})
+    status = machine.wait(LIMIT_S)
+    text = "\n".join(machine.lines)
+    assert text.count("panic: ") == 1, text
+    # isa-debug-exit cannot say it plainly: QEMU ends with 2 * code + 1.
+    assert status == (2 * EXIT_PANIC + 1 if board == "x86-microvm" else EXIT_PANIC), text
+    program = next(built.result.image.parent.glob("*.debug.elf"))
+    names = [symbol(program, at) for at in re.findall(r"^.*  at (0x[0-9a-f]+)$", text, re.M)]
+    assert "ek_main" in names, f"{names} in {text}"
+    if how == "assert":
+        line = SOURCE[: SOURCE.index("ek_assert(")].count("\n") + 1
+        assert f"panic: assertion failed at crash.c:{line}" in text
+    else:
+        assert "crash_now" in names, f"{names} in {text}"

@@ -1,0 +1,72 @@
+// test_kernel_watchdog.c: what test_kernel_watchdog.py drives: kernel/watchdog.c between a watchdog
+// and a clock of the test. A boot is a call of watchdog_start(): its record survives as memory
+// does.
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "ek/clock.h"
+#include "ek/log.h"
+#include "ek/watchdog.h"
+#include "kernel/internal.h"
+
+static uint64_t now_us;
+static int cause, start_status;
+
+uint64_t ek_clock_us(void) { return now_us; }
+void ek_log(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+}
+
+static int expired(const void *dev) {
+    (void)dev;
+    return cause;
+}
+static int start(const void *dev, uint32_t timeout_ms) {
+    (void)dev;
+    printf("start %u\n", (unsigned)timeout_ms);
+    return start_status;
+}
+static void feed(const void *dev) {
+    (void)dev;
+    puts("feed");
+}
+static const struct ek_watchdog_ops ops = {.expired = expired, .start = start, .feed = feed};
+static const struct ek_watchdog_ops mute = {.start = start, .feed = feed};
+#ifdef MUTE
+const struct ek_watchdog ek_role_watchdog = {&mute, NULL};
+#elif !defined NONE
+const struct ek_watchdog ek_role_watchdog = {&ops, NULL};
+#endif
+
+int main(int argc, char **argv) {
+    (void)ops, (void)mute;
+    for (int i = 1; i < argc; i++) {
+        const char *value = strchr(argv[i], '=') ? strchr(argv[i], '=') + 1 : "";
+        if (!strcmp(argv[i], "boot")) {
+            watchdog_start();
+            watchdog_report();
+        } else if (!strncmp(argv[i], "runs=", 5)) {
+            watchdog_runs((uintptr_t)strtoul(value, NULL, 0));
+        } else if (!strncmp(argv[i], "wait_ms=", 8)) {
+            now_us += strtoul(value, NULL, 0) * 1000;
+        } else if (!strncmp(argv[i], "cause=", 6)) {
+            cause = atoi(value);
+        } else if (!strncmp(argv[i], "start_status=", 13)) {
+            start_status = atoi(value);
+        } else if (!strcmp(argv[i], "feed")) {
+            watchdog_feed();
+        } else if (!strcmp(argv[i], "panic")) {
+            watchdog_panic();
+        } else if (!strcmp(argv[i], "forget")) {
+            watchdog_forget();
+        } else {
+            return 2;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,82 @@
+"""kernel/watchdog.c on the host: when it feeds, and what the next boot says of the last."""
+
+import functools
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+START, FEED = "start 8000", "feed"
+HUNG = "watchdog: reset the board; last ran: 0x1234"
+SILENT = "watchdog: the last boot ended without a word; last ran: 0x1234"
+RUNNING = ["boot", "runs=0x1234"]
+
+
+@pytest.fixture(scope="session")
+def watchdog(tmp_path_factory):
+    @functools.cache
+    def program(define):
+        out = tmp_path_factory.mktemp("watchdog") / "watchdog"
+        firmware = ROOT / "firmware"
+        flags = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-Wall", "-Wextra"]
+        sources = [firmware / "kernel/watchdog.c", Path(__file__).with_suffix(".c")]
+        includes = [f"-I{firmware}", f"-I{firmware}/include"]
+        argv = ["cc", *flags, "-Werror", *define.split(), *includes, *sources, "-o", out]
+        subprocess.run(argv, check=True, timeout=120)
+        return out
+
+    def run(*steps, define=""):
+        argv = [program(define), *steps]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True)
+        return done.stdout.splitlines()
+
+    return run
+
+
+def test_the_first_boot_arms_it_and_says_nothing(watchdog):
+    assert watchdog("boot") == [START]
+
+
+def test_a_watchdog_that_refuses_is_said(watchdog):
+    assert watchdog("start_status=-1", "boot")[1].startswith("watchdog: does not start")
+
+
+def test_its_warning_is_told_from_other_panics(watchdog):
+    warned = watchdog(*RUNNING, "wait_ms=4000", "panic", "boot")
+    assert warned == [START, "watchdog: not fed for 4000 ms; running: 0x1234", FEED, START, HUNG]
+    other = watchdog(*RUNNING, "wait_ms=3999", "panic", "boot")
+    assert other == [START, FEED, START]
+
+
+def test_feeding_begins_the_time_anew(watchdog):
+    steps = ["wait_ms=3000", "feed", "wait_ms=3999", "panic"]
+    assert watchdog("boot", *steps) == [START, FEED, FEED]
+
+
+@pytest.mark.parametrize("cause", [0, -5])
+def test_a_reset_without_a_word_is_said_where_the_device_cannot_tell(watchdog, cause):
+    assert watchdog(f"cause={cause}", *RUNNING, "boot") == [START, START, SILENT]
+
+
+def test_a_device_that_knows_is_believed(watchdog):
+    assert watchdog(*RUNNING, "cause=1", "boot") == [START, START, HUNG]
+    said = watchdog("cause=1", "boot")  # power came back meanwhile: the record is gone
+    assert said[1].startswith("watchdog: reset the board")
+
+
+def test_a_boot_that_ended_asleep_or_on_purpose_is_nothing_to_speak_of(watchdog):
+    assert watchdog(*RUNNING, "runs=0", "boot") == [START, START]
+    assert watchdog(*RUNNING, "forget", "boot") == [START, START]
+
+
+def test_a_boot_that_hung_before_its_loop_is_said(watchdog):
+    assert "ended without a word" in watchdog("boot", "boot")[2]
+
+
+def test_a_device_without_a_cause_needs_no_function_for_it(watchdog):
+    assert watchdog(*RUNNING, "boot", define="-DMUTE") == [START, START, SILENT]
+
+
+def test_a_board_without_a_watchdog_does_nothing(watchdog):
+    assert watchdog(*RUNNING, "feed", "wait_ms=9000", "panic", "boot", define="-DNONE") == []
