@@ -1,4 +1,4 @@
-"""Puts third-party sources into the wheel, so that its users build images without a network, and the
+"""Puts into the wheel: third-party sources, so that its users build images without a network; the
 examples, without what was built in them.
 
 The sources come from the cache, or are fetched into it first (edgeuk/third_party.py).

@@ -120,7 +120,7 @@ def measure(
     for name, size in rest.items():
         flash[LINKER] = flash.get(LINKER, 0) + (size if sections[name].in_flash else 0)
         ram[LINKER] = ram.get(LINKER, 0) + (size if sections[name].in_ram else 0)
-    before = {p.part: p for p in previous.parts} if previous else {}
+    before = {p.part: p for p in previous.parts if p.flash or p.ram} if previous else {}
     parts = [
         PartSize(
             part,
@@ -131,8 +131,8 @@ def measure(
             before[part].flash if part in before else None,
             before[part].ram if part in before else None,
         )
-        for part in flash.keys() | ram.keys()
-        if flash.get(part) or ram.get(part)
+        for part in flash.keys() | ram.keys() | before.keys()
+        if flash.get(part) or ram.get(part) or part in before  # that it is gone is a change too
     ]
     parts.sort(key=lambda p: (-p.flash, -p.ram, p.part))
     return Sizes(sum(flash.values()), sum(ram.values()), stack, tuple(parts))

@@ -35,7 +35,16 @@ PYTHON = [
     "hil",
     "cli",
 ]
-C = ["ek", "config.h", "arch libc pci virtio", "kernel", "net storage", "mqtt ota", "pipeline", "app"]
+C = [
+    "ek",
+    "config.h",
+    "arch libc pci virtio",
+    "kernel",
+    "net storage",
+    "mqtt ota",
+    "pipeline",
+    "app",
+]
 
 
 def python_uses(path):

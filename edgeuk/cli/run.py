@@ -31,6 +31,7 @@ from edgeuk.cli.serve import serve
 from edgeuk.cli.view import Json, Lines, Live, View
 from edgeuk.device_config import device_values
 from edgeuk.errors import EXIT_INTERRUPTED, DeviceError, UsageError
+from edgeuk.run.backtrace import functions, named
 from edgeuk.run.monitor import Message
 from edgeuk.run.session import Session, broker_of, session
 
@@ -78,7 +79,7 @@ def run(
             )
         what = f"{values['name']} on {image.board.name}, {result.flash_bytes:,} bytes"
         view = _view(json, running, what)
-        interrupted = _watch(view, running, console, limit_s)
+        interrupted = _watch(view, running, console, limit_s, result.debug)
         tail = running.machine.tail()
     if view.count == 0 and not interrupted:
         say(f"error: no reading arrived; the console's last lines (all: {shown(log)}):\n{tail}")
@@ -96,12 +97,12 @@ def _view(json: bool, running: Session, what: str) -> View:
     return Live(heading) if out.is_terminal else Lines(heading)
 
 
-def _watch(view: View, running: Session, console: deque[str], limit_s: float) -> bool:
+def _watch(view: View, running: Session, console: deque[str], limit_s: float, debug: Path) -> bool:
     """Show what comes until the limit; returns whether Ctrl-C ended it."""
     silent_until = time.monotonic() + SILENCE_S
     with view:
         try:
-            for message in messages(running, limit_s):
+            for message in messages(running, limit_s, debug):
                 while console:
                     view.console(console.popleft())
                 view.show(message)
@@ -121,15 +122,16 @@ def seconds(text: str) -> float:
     return float(match[1]) * UNITS[match[2] or "s"]
 
 
-def messages(running: Session, limit_s: float) -> Iterator[Message | None]:
+def messages(running: Session, limit_s: float, debug: Path) -> Iterator[Message | None]:
     """Messages until the limit; None about every POLL_S in between. Raises `DeviceError` when the
-    machine ends by itself."""
+    machine ends by itself; `debug` has the names for a backtrace."""
     end = time.monotonic() + limit_s
     while (left := end - time.monotonic()) > 0:
         yield running.monitor.get(min(left, POLL_S))
         status = running.machine.poll()
         if status is not None:
-            raise DeviceError(_ended(status, running.machine.tail(24)))
+            tail = named(running.machine.tail(24), functions(debug))
+            raise DeviceError(_ended(status, tail))
 
 
 def _ended(status: int, tail: str) -> str:

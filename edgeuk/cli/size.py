@@ -45,7 +45,11 @@ def size(
         )
         for p in sizes.parts
     ]
-    rows.append(("total", f"{sizes.flash:,}", "", "", f"{sizes.ram:,}", "", ""))
+    before_flash = sum(p.previous_flash or 0 for p in sizes.parts)
+    before_ram = sum(p.previous_ram or 0 for p in sizes.parts)
+    flash = _change(sum(p.flash for p in sizes.parts), None if first else before_flash, first)
+    ram = _change(sum(p.ram for p in sizes.parts), None if first else before_ram, first)
+    rows.append(("total", f"{sizes.flash:,}", "", flash, f"{sizes.ram:,}", "", ram))
     print_table(("part", ">flash", ">budget", ">change", ">RAM", ">budget", ">change"), rows)
     out.print(f"and a stack of {sizes.stack:,} bytes")
     next_step("edgeuk why NAME, which says what brought a part in")

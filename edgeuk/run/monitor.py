@@ -53,7 +53,7 @@ class Monitor:
             self._client.connect(self._host, self._port)
         except OSError as e:
             raise DeviceError(
-                f"cannot reach the broker {self.where}: {e}",
+                f"cannot reach the broker {self.where}: {(e.strerror or str(e)).lower()}",
                 hint="start it, or leave out --broker: then an embedded one is started",
             ) from None
         self._client.loop_start()
@@ -62,6 +62,7 @@ class Monitor:
         except queue.Empty:
             problem = f"says nothing in MQTT within {CONNECT_S:g} s"
         if problem:
+            self._client.disconnect()
             self._client.loop_stop()
             raise DeviceError(
                 f"{self.where} {problem}",

@@ -24,6 +24,7 @@ static uint8_t message[EK_MESSAGE_BYTES];
 static struct mqtt_client client;
 static struct mqtt_options options;
 static uint32_t unsendable;
+static int online_id; // of the status "online": on its way, 0: acknowledged, EK_EAGAIN: due
 static bool started;
 
 static void topic_of(char *out, size_t size, enum topic topic) {
@@ -46,11 +47,21 @@ int publisher_send(enum topic topic, const uint8_t *payload, uint16_t len, uint8
     return mqtt_publish(&client, &out);
 }
 
+// Before any reading the broker hears that we are online, once; false while there is no room for
+// it.
+static bool announce(void) {
+    static const uint8_t online[] = "online";
+    if (online_id == EK_EAGAIN) {
+        online_id = publisher_send(TOPIC_STATUS, online, sizeof online - 1, 1, 1);
+    }
+    return online_id != EK_EAGAIN;
+}
+
 // Empty the queue into the client until one of them ends. A pack too large for this broker is made
 // smaller; a single reading that is still too large is given up and counted.
 static void drain(void) {
     size_t size = sizeof message;
-    while (started && mqtt_connected(&client)) {
+    while (started && mqtt_connected(&client) && announce()) {
         unsigned count;
         size_t len = pipeline_encode(message, size, base, &count);
         if (count == 0) {
@@ -74,8 +85,8 @@ static void on_connected(void *arg, bool session_present) {
     (void)arg;
     ek_log("mqtt: connected to %s:%u, %s session", options.host, options.port,
            session_present ? "resumed" : "new");
-    static const uint8_t online[] = "online";
-    (void)publisher_send(TOPIC_STATUS, online, sizeof online - 1, 1, 1);
+    online_id = online_id > 0 ? online_id : EK_EAGAIN; // one that waits is sent again anyway
+    (void)announce();
     statistics_send();
     drain();
 }
@@ -93,6 +104,7 @@ static void on_room(void *arg) {
 
 static void on_acknowledged(void *arg, uint16_t id, uint8_t reason) {
     (void)arg;
+    online_id = online_id == id ? 0 : online_id;
     if (reason >= 0x80) {
         ek_log("mqtt: message %u refused by the broker (reason 0x%02x)", id, reason);
     }
@@ -108,20 +120,26 @@ uint8_t *publisher_buffer(size_t *size) {
     return message;
 }
 
+// Like ek_device_config(), but for keys whose value must not be empty.
+static const char *setting(const char *key, const char *fallback) {
+    const char *value = ek_device_config(key, fallback);
+    return value[0] != '\0' ? value : fallback;
+}
+
 void publisher_start(void) {
-    const char *name = ek_device_config("name", "edgeuk");
-    ek_format(base, sizeof base, "%s/", ek_device_config("mqtt.topic", name));
+    const char *name = setting("name", "edgeuk");
+    ek_format(base, sizeof base, "%s/", setting("mqtt.topic", name));
     pipeline_on_ready(drain);
 
     options = (struct mqtt_options){
         .host = ek_device_config("mqtt.host", ""),
         .port = (uint16_t)ek_device_config_u32("mqtt.port", 1883),
-        .client_id = ek_device_config("mqtt.client_id", name),
+        .client_id = setting("mqtt.client_id", name),
         .username = ek_device_config("mqtt.username", NULL),
         .password = ek_device_config("mqtt.password", NULL),
         .keep_alive_s = (uint16_t)ek_device_config_u32("mqtt.keep_alive_s", 60),
         .session_expiry_s = ek_device_config_u32("mqtt.session_expiry_s", 3600),
-        .version = (uint8_t)ek_device_config_u32("mqtt.version", 5),
+        .version = ek_device_config_u32("mqtt.version", 5) == 4 ? 4 : 5,
         .receive = receive,
         .receive_size = sizeof receive,
         .outbox = outbox,

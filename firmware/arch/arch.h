@@ -20,17 +20,20 @@ uint64_t arch_clock_us(void);
 // that came just before wakes it at once: no lost wake-up. May return early.
 void arch_idle(uint64_t deadline_us);
 
-// Random bytes from a processor instruction (RDRAND, RNDR); returns how many, 0 where there is none.
+// Random bytes from a processor instruction (RDRAND, RNDR); returns how many, 0 where there is
+// none.
 size_t arch_random(uint8_t *data, size_t len);
 
-// The device configuration blob as the loader left it (any content; checked by the kernel), or NULL.
+// The device configuration blob as the loader left it (any content; checked by the kernel), or
+// NULL.
 const uint8_t *arch_device_config(size_t *size_max);
 
 // Up to `max` return addresses of the callers, innermost first, starting from the caller or from
 // the exception being handled; returns the count. Never faults: frames outside the stack end it.
 size_t arch_backtrace(uintptr_t *pcs, size_t max);
 
-// Reset by the processor's own means (SYSRESETREQ, triple fault, PSCI); returns only if it has none.
+// Reset by the processor's own means (SYSRESETREQ, triple fault, PSCI); returns only if it has
+// none.
 void arch_reset(void);
 
 // Interrupt lines of the devices in use, as the interrupt controller numbers them; generated in

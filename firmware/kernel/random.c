@@ -1,6 +1,7 @@
 // random.c: random numbers (ek/random.h) from ChaCha20 with fast key erasure: half of each block
 // becomes the next key, so that what leaks later does not tell what was drawn before.
-// Left out: reseeding. A device that reboots for its updates draws far less than 2^64 blocks.
+// Left out: reseeding from the source. A device that reboots for its updates draws far less than
+// 2^64 blocks.
 #include <string.h>
 #include "arch/arch.h"
 #include "ek/random.h"
@@ -82,6 +83,12 @@ void ek_random(void *data, size_t len) {
         out += part;
         len -= part;
     }
+}
+
+// A word of the key each time; the next step() mixes it with the others.
+void ek_random_stir(uint64_t when_us) {
+    static uint8_t word;
+    state[word++ % (KEY_BYTES / sizeof state[0])] ^= (uint32_t)when_us;
 }
 
 uint32_t ek_random32(void) {

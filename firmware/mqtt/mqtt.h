@@ -72,11 +72,11 @@ struct mqtt_client; // mqtt/client.h has the layout, for static allocation only;
 // Start; connects as soon as ek_net_up(). `options` must live for ever.
 void mqtt_start(struct mqtt_client *client, const struct mqtt_options *options);
 // Queue one message. QoS 0: returns 0; lost if the connection ends before it has gone. QoS 1 and 2:
-// returns its packet identifier (1 to 65531); kept across reconnects until acknowledged. Goes at the
-// broker's Maximum QoS if that is lower, and not retained if the broker cannot. No event comes from
-// inside this call. EK_EAGAIN: no room now (on_room follows), or QoS 0 and not connected; EK_ERANGE:
-// larger than the outbox or than the broker's maximum packet size; EK_EINVAL: empty topic, wildcard
-// or malformed UTF-8 in it.
+// returns its packet identifier (1 to 65531); kept across reconnects until acknowledged. Goes at
+// the broker's Maximum QoS if that is lower, and not retained if the broker cannot. No event comes
+// from inside this call. EK_EAGAIN: no room now (on_room follows), or QoS 0 and not connected;
+// EK_ERANGE: larger than the outbox or than the broker's maximum packet size; EK_EINVAL: empty
+// topic, wildcard or malformed UTF-8 in it.
 int mqtt_publish(struct mqtt_client *client, const struct mqtt_message *message);
 // Subscribe now and after every connection without a session. `topic_filter` must live for ever.
 // EK_ENOMEM: more than MQTT_SUBSCRIPTIONS_MAX.

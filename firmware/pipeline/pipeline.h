@@ -78,7 +78,7 @@ struct pipeline_stats {
     uint32_t filtered; // ended in a filter on purpose
     uint32_t dropped;  // lost to a full queue
     uint32_t skipped;  // polls not begun: policy `block`, or the last one had not ended
-    uint32_t sent;     // handed to MQTT and, for QoS 1 and 2, acknowledged
+    uint32_t sent;     // taken: by MQTT, which keeps QoS 1 and 2 until acknowledged, or given up
     uint16_t queue_length, queue_max, queue_size;
 };
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgeuk.build import BuildResult
+from edgeuk.catalog import find_board, load_catalog
 from edgeuk.resolve import Image
 from edgeuk.run.monitor import Message, Monitor
 from edgeuk.run.process import Process
@@ -19,8 +20,9 @@ url = "mqtt://localhost:1883"
 topic = "{TOPIC}"
 """
 LIMIT_S = 60.0  # back-off and time-outs of the image add up; a loaded machine doubles them
-EMULATED = ["x86-microvm", "virt-aarch64", "lm3s6965evb"]
-BOARDS = [*EMULATED, "host"]
+_CATALOG = load_catalog()
+BOARDS = sorted(_CATALOG.boards)  # a new board is tested by being there
+EMULATED = [name for name in BOARDS if find_board(_CATALOG, name).qemu is not None]
 WAVE = """
 [pipeline]
 statistics = "1s"

@@ -82,6 +82,17 @@ def test_without_an_emulators_exit_the_watchdog_resets_the_chip(gateways, boot, 
     assert "panic: undefined instruction" in "\n".join(machine.lines)
 
 
+def test_without_a_debugger_an_exit_is_a_reset(gateways, boot):
+    built = gateways(BOARD, TEMPERATURE)
+    qemu = built.image.board.qemu
+    args = tuple(a for a in qemu.args if a != "-semihosting")
+    board = replace(built.image.board, qemu=replace(qemu, args=args))
+    built = replace(built, image=replace(built.image, board=board))
+    machine = boot(built, {"mqtt.host": "", "exit.after_s": "1"})
+    assert machine.wait(LIMIT_S) == 0
+    assert "exit.after_s is over" in machine.lines[-1]
+
+
 # Memory protection.
 
 SENSOR = """

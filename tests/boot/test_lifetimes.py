@@ -47,7 +47,13 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path, board, number, statu
     with (
         said.open("wb") as sink,
         subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=sink
+            command,
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=sink,
+            # A shell starts what it puts into the background with SIGINT ignored; we inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as run,
     ):
         ready, _, _ = select.select([run.stdout], [], [], BUILD_S)

@@ -187,9 +187,12 @@ static void chacha_vector(void) {
     }
 }
 
-static void draw(void) {
+static void draw(const char *frame_us) {
     uint8_t data[100];
     random_init();
+    if (frame_us) {
+        ek_random_stir(strtoull(frame_us, NULL, 10));
+    }
     ek_random(data, sizeof data);
     printf("%s\t", kernel_entropy_source());
     for (unsigned i = 0; i < sizeof data; i++) {
@@ -220,8 +223,8 @@ int main(int argc, char **argv) {
     } else if (strcmp(command, "chacha") == 0) {
         chacha_vector();
     } else if (strcmp(command, "random") == 0) {
-        has_entropy_device = argc > 2;
-        draw();
+        has_entropy_device = argc > 2 && strcmp(argv[2], "device") == 0;
+        draw(argc > 3 ? argv[3] : NULL);
     } else if (strcmp(command, "clock") == 0) {
         time_of_day();
     } else if (strcmp(command, "log") == 0) {

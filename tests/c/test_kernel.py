@@ -147,6 +147,13 @@ def test_random_numbers_name_their_source_and_do_not_repeat(kernel):
     assert kernel("random")[0].startswith("clock jitter (weak)\t")
 
 
+def test_when_frames_come_counts_even_where_the_seed_is_weak(kernel):
+    drawn = [kernel("random", "none", str(us))[0] for us in (1_000_000, 1_000_001)]
+    assert drawn[0].startswith("clock jitter (weak)\t")
+    assert drawn[0] != drawn[1]
+    assert kernel("random", "none", "1000000")[0] == drawn[0]
+
+
 def test_the_time_of_day_is_kept_as_the_time_of_boot(kernel):
     unknown, logged, known = kernel("clock")
     assert unknown == "0"

@@ -131,6 +131,28 @@ def test_what_was_written_before_a_close_still_leaves(up: Machine) -> None:
     assert up.segments[-1][3] & FIN
 
 
+def test_a_dead_connection_gives_its_memory_to_the_next(up: Machine) -> None:
+    dead, _ = up.connect()
+    up.tell("write " + 2000 * "x")
+    up.tell("advance 30000")  # nobody answers
+    up.tell("close")
+    up.tell("advance 1000")
+    before = len(up.segments)
+    up.tell(f"open {SERVER} 1883")
+    up.tell("advance 300000")
+    later = up.segments[before:]
+    assert [segment[3] for segment in later if segment[0] == dead] == [RST | ACKED]
+    assert later[1][3] == SYN
+
+
+def test_a_connection_that_is_closing_in_peace_is_left_alone(up: Machine) -> None:
+    closing, _ = up.connect()
+    up.tell("write last")
+    up.tell("close")
+    up.tell(f"open {SERVER} 1883")
+    assert RST not in [segment[3] & RST for segment in up.segments if segment[0] == closing]
+
+
 def test_a_reset_is_an_error_and_a_refusal_is_told_apart(up: Machine) -> None:
     port, seq = up.connect()
     assert up.segment(port, 1001, seq, RST) == [f"closed {EIO}"]
@@ -180,6 +202,17 @@ def test_a_service_never_takes_the_last_stream_of_the_others(tmp_path: Path) -> 
         ours = service.segments[-1][1]
         lines += service.segment(80, 1001, ours + 1, ACKED, source=source)
     assert lines == ["accept 0", "opened", f"accept {ENOMEM}", f"accept {ENOMEM}"]
+    assert service.tell(f"open {SERVER} 1883") == ["0"]
+    assert service.segments[-1][3] == SYN
+    service.close()
+
+
+def test_half_open_connections_do_not_keep_us_from_connecting(tmp_path: Path) -> None:
+    service = Machine(build(tmp_path, service_streams=1))
+    service.tell("init")
+    service.tell("listen 80")
+    for source in range(5000, 5040):  # a flood of SYN without a word more
+        service.segment(80, 1000, 0, SYN, source=source)
     assert service.tell(f"open {SERVER} 1883") == ["0"]
     assert service.segments[-1][3] == SYN
     service.close()

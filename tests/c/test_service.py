@@ -197,6 +197,17 @@ def test_the_last_answer_says_so_and_ends_the_connection(port, last):
             assert last[-2:] != b"\r\n" or b"chunked" in last
 
 
+def wait_until_read(port: int) -> None:
+    """Until no byte waits in a socket of 127.0.0.1:`port`, at either end (proc(5), net/tcp)."""
+    end = time.monotonic() + 10
+    while True:
+        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        fields = [line.split() for line in lines if f":{port:04X}" in line]
+        if all(queues == "00000000:00000000" for _, _, _, _, queues, *_ in fields):
+            return
+        assert time.monotonic() < end, "the service does not read"
+
+
 def test_connections_that_wait_make_room_and_those_at_work_do_not(port):
     waiting = [connect(port) for _ in range(CONNECTIONS)]
     for client in waiting:
@@ -209,7 +220,7 @@ def test_connections_that_wait_make_room_and_those_at_work_do_not(port):
     busy = [connect(port) for _ in range(CONNECTIONS)]
     for client in busy:
         client.sendall(b"GET / HT")
-    time.sleep(0.2)
+    wait_until_read(port)
     with connect(port) as late, suppress(ConnectionError):
         late.sendall(request())
         assert late.recv(1) == b""

@@ -23,7 +23,7 @@ RSFL, TXE, RXE, RXSTOP = 1 << 3, 1 << 13, 1 << 14, 1 << 24
 MAC_CR, ADDRH, ADDRL, MII_ACC, MII_DATA = 1, 2, 3, 6, 7
 FDPX, TXEN, RXEN, PRMS = 1 << 20, 1 << 3, 1 << 2, 1 << 18
 OK, EIO, ETIMEDOUT, ENOENT = 0, -2, -3, -5
-MAC = bytes.fromhex("001ab6001234")
+MAC = bytes.fromhex("021ab6c31234")
 ERROR = 1 << 15  # in a status word of either direction
 EVERY_MODE = 0x01E1  # 100 and 10 Mbit/s, full and half duplex, IEEE 802.3
 
@@ -94,6 +94,8 @@ class Model:
             assert self.csr_busy == 0, "read before the access ended"
             return self.csr_data
         if offset == INT_STS:
+            self.stopping -= self.stopping > 0
+            self.int_sts |= RXSTOP if self.stopping == 1 else 0
             return self.int_sts
         if offset == RX_FIFO_INF:
             return len(self.rx_status) << 16 | len(self.rx_words) * 4
@@ -123,7 +125,7 @@ class Model:
             return self.regs[RX_CFG]
         return self.regs[offset]
 
-    phy_polls = reset_polls = stop_polls = dump_polls = 0
+    phy_polls = reset_polls = stop_polls = dump_polls = stopping = 0
 
     def write(self, offset, value):
         if offset == BYTE_TEST:
@@ -151,7 +153,7 @@ class Model:
             self.transmitter(value)
         elif offset == RX_CFG:
             if value & 0x8000:
-                assert not self.mac_regs[MAC_CR] & RXEN, "dumped while receiving"
+                assert self.int_sts & RXSTOP, "dumped while receiving"
                 self.rx_status, self.rx_words, self.dump_polls = [], [], 3
             self.regs[RX_CFG] = value
         else:
@@ -173,6 +175,8 @@ class Model:
 
     def transmitter(self, value):
         old = self.regs[TX_CFG]
+        by_host = old & 2 and not value & 2 and "stop_polls" not in self.stuck
+        assert not by_host, "TX_ON is taken back by the chip only"
         self.regs[TX_CFG] = value & 3
         if value & 1 and old & 2:
             self.stop_polls = 3
@@ -226,7 +230,9 @@ class Model:
             self.mii(data)
             data &= ~1
         if reg == MAC_CR and self.mac_regs[MAC_CR] & RXEN and not data & RXEN:
-            self.int_sts |= RXSTOP
+            self.stopping = 5
+        if reg == MAC_CR and data & RXEN:
+            assert not self.dump_polls, "receiving while the FIFOs are dumped"
         self.mac_regs[reg] = data
 
     def mii(self, access):
@@ -246,10 +252,11 @@ class Model:
 def nic(load):
     def make(model, mac=bytes(6), status=OK, **props):
         eth = load("lan9118", model, **{"irq_active_high": True, **props})
-        room = eth.room(6)
-        room.raw = mac
+        room = eth.room(8)
+        room[:6] = mac
         assert eth.init(room) == status
-        eth.mac = room.raw
+        assert room.raw[6:] == b"\xee" * 2
+        eth.mac = room.raw[:6]
         return eth
 
     return make
@@ -306,11 +313,22 @@ def test_init_negotiates_every_mode(nic):
     assert not model.phy[0] & 0x8C00  # not reset, powered down or isolated
 
 
-def test_init_programs_a_given_address(nic):
+OTHER = bytes.fromhex("020000000001")  # no bit is in both registers
+
+
+@pytest.mark.parametrize(
+    ("mac", "low", "high"), [(MAC, 0xC3B61A02, 0x3412), (OTHER, 0x00000002, 0x0100)]
+)
+def test_init_programs_a_given_address(nic, mac, low, high):
     model = Model(mac=None)
-    assert nic(model, mac=MAC).mac == MAC
-    assert model.mac_regs[ADDRL] == 0x00B61A00
-    assert model.mac_regs[ADDRH] == 0x3412
+    assert nic(model, mac=mac).mac == mac
+    assert model.mac_regs[ADDRL] == low
+    assert model.mac_regs[ADDRH] == high
+
+
+@pytest.mark.parametrize("mac", [MAC, OTHER])
+def test_init_takes_the_address_of_the_eeprom(nic, mac):
+    assert nic(Model(mac=mac)).mac == mac
 
 
 @pytest.mark.parametrize("eeprom", [None, bytes(6), bytes.fromhex("01005e000001")])
@@ -354,6 +372,14 @@ def test_a_full_fifo_is_waited_for(nic):
     for _ in range(10):  # the model asserts that none overruns
         assert send(eth, pattern(1514)) == OK
     assert counters(eth) == (0, 0)
+
+
+@pytest.mark.parametrize(("free", "enough"), [(1524, True), (1520, False)])
+def test_there_must_be_room_for_the_longest_frame_and_its_commands(nic, free, enough):
+    model = Model(stuck=["tx"])
+    eth = nic(model)
+    model.tx_used = 4608 - free
+    assert bool(eth.frame()) == enough
 
 
 def test_statuses_are_taken_out_and_errors_counted(nic):

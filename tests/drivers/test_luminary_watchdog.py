@@ -51,6 +51,7 @@ class Model:
             self.test = value
         else:
             assert offset == CTL
+            assert not value & 1 or self.ctl & 2, "RESEN comes before INTEN"
             self.ctl |= value
 
     def pass_ms(self, ms):
@@ -140,4 +141,5 @@ def test_the_cause_of_the_last_reset_is_told_once(watchdog, causes, expired):
     model = Model(causes)
     device = watchdog(model)
     assert device.expired() == expired
+    assert model.causes == 0
     assert device.expired() == 0

@@ -1,6 +1,7 @@
 // tests/fake/fake.c: what firmware/include/ek promises to drivers, handed on to the functions that
 // a test puts into the fake_* pointers. A failed assertion, a report of the undefined-behaviour
-// sanitizer, or an exception in the test's model ends the driver's call (guarded(), driver_harness.py).
+// sanitizer, or an exception in the test's model ends the driver's call (guarded(),
+// driver_harness.py).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -120,15 +121,9 @@ static void dma(const char *what, const void *addr, size_t len) {
         check();
     }
 }
-void ek_dma_barrier(void) {
-    dma("barrier", NULL, 0);
-}
-void ek_dma_clean(const void *addr, size_t len) {
-    dma("clean", addr, len);
-}
-void ek_dma_invalidate(void *addr, size_t len) {
-    dma("invalidate", addr, len);
-}
+void ek_dma_barrier(void) { dma("barrier", NULL, 0); }
+void ek_dma_clean(const void *addr, size_t len) { dma("clean", addr, len); }
+void ek_dma_invalidate(void *addr, size_t len) { dma("invalidate", addr, len); }
 void ek_log(const char *format, ...) {
     char line[161];
     va_list args;

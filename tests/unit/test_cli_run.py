@@ -242,4 +242,4 @@ def test_size_shows_budgets_and_differences(play, monkeypatch, capsys):
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows[1] == ["component/mqtt", "9,000", "9,500", "+100", "0", "0", "0"]
     assert rows[2] == ["driver/sim", "700", "-", "new", "12", "-", "new"]
-    assert rows[3] == ["total", "61,440", "20,480"]
+    assert rows[3] == ["total", "61,440", "+800", "20,480", "+12"]

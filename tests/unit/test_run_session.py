@@ -11,6 +11,7 @@ import pytest
 
 from edgeuk.errors import DeviceError, UsageError
 from edgeuk.run import monitor
+from edgeuk.run.backtrace import named
 from edgeuk.run.broker import Broker, PortTakenError, check_port, free_port
 from edgeuk.run.session import Uplink, broker_of, localised, uplink
 
@@ -89,11 +90,11 @@ def test_a_port_in_use_is_said():
 
 def test_mosquitto_stays_who_it_is_even_without_a_name(tmp_path, monkeypatch):
     broker = Broker(1883, kind="mosquitto")
-    for uid, named in ((0, True), (54_321, False)):  # a container's user has often no entry
+    for uid, stays in ((0, True), (54_321, False)):  # a container's user has often no entry
         monkeypatch.setattr(os, "getuid", lambda uid=uid: uid)
         config = Path(broker._argv(tmp_path)[2]).read_text()
-        assert ("\nuser root\n" in config) == named
-        assert ("user" in config) == named
+        assert ("\nuser root\n" in config) == stays
+        assert ("user" in config) == stays
 
 
 def test_a_broker_that_accepts_and_is_silent_is_said(monkeypatch):
@@ -129,9 +130,21 @@ def test_what_a_broker_refuses_is_said(answers, what):
         with pytest.raises(DeviceError) as error, monitor.Monitor("127.0.0.1", port, "a"):
             pass
         peer.join(10)
+        assert not peer.is_alive(), "the connection is still open"
     assert error.value.what.startswith(f"mqtt://127.0.0.1:{port} {what}")
 
 
 def test_a_network_too_small_for_a_router_is_said():
     with pytest.raises(DeviceError, match="no room"):
         uplink(QEMU, {"net.address": "10.1.2.1", "net.prefix": "32"})
+
+
+def test_a_backtrace_gets_names_where_they_are_known():
+    known = [(0x100, 0x110, "first"), (0x110, 0x130, "second")]
+    text = "panic: broken\n[ 0.1]   at 0x104\n  at 0x110\n  at 0x111\n  at 0x200\nlook at 0x104 now"
+    assert named(text, known) == (
+        "panic: broken\n[ 0.1]   at 0x104 first\n"
+        "  at 0x110 first\n"  # behind a call that is the last instruction
+        "  at 0x111 second\n  at 0x200\nlook at 0x104 now"
+    )
+    assert named(text, []) == text

@@ -98,6 +98,15 @@ def test_sizes_survive_json_and_become_the_previous_ones():
     assert (row.previous_flash, row.previous_ram) == (0x24, 4)
 
 
+def test_a_part_that_is_gone_is_a_change_once():
+    gone = PartSize("driver/sim", 700, 12)
+    before = Sizes(752, 460, 0x1000, (*sizes().parts, gone))
+    after = sizes(previous=before)
+    assert PartSize("driver/sim", 0, 0, None, None, 700, 12) in after.parts
+    assert sum(p.flash for p in after.parts) == after.flash
+    assert "driver/sim" not in {p.part for p in sizes(previous=after).parts}
+
+
 def test_budget_error_names_old_new_and_difference():
     over = sizes({"driver/pl011": {"text": 34, "ram": 4}}, sizes())
     with pytest.raises(BuildError) as e:

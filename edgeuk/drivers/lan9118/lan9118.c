@@ -143,7 +143,6 @@ static int init(const void *dev, uint8_t mac[6]) {
         return status;
     }
     ek_write32(eth->base + HW_CFG, MUST_BE_ONE | TX_FIFO_5K);
-    ek_write32(eth->base + INT_STS, UINT32_MAX);
     uint32_t pin = eth->irq_active_high ? IRQ_HIGH | IRQ_PUSH_PULL : 0;
     ek_write32(eth->base + IRQ_CFG, IRQ_ENABLE | pin);
 

@@ -12,7 +12,7 @@ enum { TEMPERATURE = 0, CONFIGURATION = 1 }; // (Pointer Register)
 enum {
     TWELVE_BITS = 3u << 5,
     ONE_SHOT = 1u << 7
-};                               // (Configuration Register) continuous conversion
+}; // (Configuration Register) continuous conversion
 enum { CONVERSION_US = 300000 }; // of 12 bits: typically 220 ms, at most 300 (Timing)
 
 int32_t tmp105_decode(uint8_t high, uint8_t low) {

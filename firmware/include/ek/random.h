@@ -5,4 +5,7 @@
 #include <stdint.h>
 void ek_random(void *data, size_t len);
 uint32_t ek_random32(void);
+// Something came from outside at this time, which nobody can foretell to the microsecond: makes a
+// weak seed better, little by little, and no seed worse.
+void ek_random_stir(uint64_t when_us);
 #endif

@@ -5,15 +5,15 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "config.h"
 #include "ek/host.h"
 #include "ek/loop.h"
 #include "ek/service.h"
 #include "stream_host.h"
 
+enum { LISTENERS = 8 }; // the most that a gateway file can ask for
 enum { BACKLOG = 16, NO_SOCKET = -1 };
 
-static struct ek_listener *listeners[EK_NET_LISTENERS];
+static struct ek_listener *listeners[LISTENERS];
 static unsigned count;
 static struct ek_poller poller;
 static int waiting = NO_SOCKET; // the connection that `connected` is about
@@ -39,7 +39,7 @@ static bool poll_listeners(void *arg) {
 }
 
 int ek_listen(struct ek_listener *listener, uint16_t port) {
-    if (count == EK_NET_LISTENERS) {
+    if (count == LISTENERS) {
         return EK_ENOMEM;
     }
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -1,7 +1,7 @@
 // dhcp_client.c: an address by DHCP. Follows RFC 2131, RFC 2132 for options.
 //
 // Smaller than lwIP's: no probing of the address before use (2 s at boot), no
-// options in `sname` and `file` (52), no release (the image never goes down).
+// release (the image never goes down).
 #include "ek/random.h"
 #include "glue.h"
 #include "lwip/pbuf.h"
@@ -10,7 +10,9 @@
 
 enum { DISCOVER = 1, OFFER = 2, REQUEST = 3, ACK = 5, NAK = 6 }; // (2132: 9.6)
 // Offsets in a message (2131: 2).
-enum { OP = 0, XID = 4, CIADDR = 12, YIADDR = 16, CHADDR = 28, COOKIE = 236, OPTIONS = 240 };
+enum { OP = 0, XID = 4, CIADDR = 12, YIADDR = 16, CHADDR = 28, SNAME = 44, BOOT_FILE = 108 };
+enum { COOKIE = 236, OPTIONS = 240 };
+enum { BOOT_FILE_OPTIONS = 1u << 0, SNAME_OPTIONS = 1u << 1 }; // option overload (2132: 9.3)
 enum { MESSAGE_BYTES = 300 }; // what BOOTP relays want at least (951: 3)
 _Static_assert(OPTIONS + 3 + 6 + 6 + 10 + 2 + sizeof net_hostname <= MESSAGE_BYTES, "all options");
 enum { ASK_TRIES = 4 };                  // REQUESTs for one offer: 0.5 + 1 + 2 + 4 s
@@ -128,9 +130,10 @@ void dhcp_tick(void) {
     }
 }
 
-// The type of the message, 0 if there is none; `values` stay 0 where an option
-// is missing.
-static uint8_t read_options(const uint8_t *at, const uint8_t *end, uint32_t values[VALUES]) {
+// The type of the message, 0 if there is none; `values` stay as they are where an option is
+// missing.
+static uint8_t read_options(const uint8_t *at, const uint8_t *end, uint32_t values[VALUES],
+                            uint8_t *overload) {
     uint8_t type = 0;
     while (end - at >= 2 && *at != 255) {
         if (*at == 0) {
@@ -144,6 +147,9 @@ static uint8_t read_options(const uint8_t *at, const uint8_t *end, uint32_t valu
         }
         if (code == 53 && len == 1) {
             type = *at;
+        }
+        if (code == 52 && len == 1) {
+            *overload = *at;
         }
         for (unsigned i = 0; i < VALUES; i++) {
             if (codes[i] == code && len >= 4) {
@@ -186,7 +192,14 @@ void dhcp_received(const struct datagram *datagram) {
         return;
     }
     uint32_t values[VALUES] = {0};
-    uint8_t type = read_options(message + OPTIONS, message + datagram->len, values);
+    uint8_t overload = 0, unused;
+    uint8_t type = read_options(message + OPTIONS, message + datagram->len, values, &overload);
+    if (overload & BOOT_FILE_OPTIONS) {
+        (void)read_options(message + BOOT_FILE, message + COOKIE, values, &unused);
+    }
+    if (overload & SNAME_OPTIONS) {
+        (void)read_options(message + SNAME, message + BOOT_FILE, values, &unused);
+    }
     uint8_t first = message[YIADDR];
     bool host = first != 0 && first != 127 && first < 224 && values[SERVER] != 0;
     // Only the server that was chosen may speak while we ask for its offer.

@@ -55,8 +55,8 @@ void sntp_received(const struct datagram *datagram);
 // stream.c. One turn of all streams: start what can start, send what was
 // written, tell what happened.
 void stream_turn(void);
-// listener.c, in images with a service. Called for what is not UDP: true if the packet was kept, until
-// there is an address; and when there is.
+// listener.c, in images with a service. Called for what is not UDP: true if the packet was kept,
+// until there is an address; and when there is.
 bool listener_keep(struct pbuf *p);
 void listener_address(void);
 // For listener.c: `stream` takes over a connection that a peer opened. EK_OK; EK_EINVAL: it is in

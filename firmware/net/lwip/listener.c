@@ -51,6 +51,8 @@ int ek_listen(struct ek_listener *listener, uint16_t port) {
         return EK_ENOMEM;
     }
     ip_set_option(pcb, SOF_KEEPALIVE); // connections inherit it
+    // This too, until they are adopted: who only knocks has to give way to what we open.
+    tcp_setprio(pcb, TCP_PRIO_NORMAL - 1);
     if (tcp_bind(pcb, IP_ADDR_ANY, port) != ERR_OK) {
         (void)tcp_close(pcb);
         return EK_EINVAL;

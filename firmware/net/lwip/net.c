@@ -9,6 +9,7 @@
 #include "ek/device_config.h"
 #include "ek/log.h"
 #include "ek/loop.h"
+#include "ek/random.h"
 #include "ek/timer.h"
 #include "glue.h"
 #include "lwip/etharp.h"
@@ -80,6 +81,7 @@ static bool input(void) {
         return len != 0;
     }
     stats.frames_in++;
+    ek_random_stir(ek_clock_us());
     pbuf_realloc(p, (u16_t)len);
     if (net_uplink.input(p, &net_uplink) != ERR_OK) {
         pbuf_free(p);

@@ -12,7 +12,7 @@
 enum { QUESTION_MAX = 132 }; // name, type, class
 enum { HEADER_BYTES = 12 };  // (4.1.1)
 enum { DNS_PORT = 53 };      // (4.2.1)
-enum { TRIES = 5 };          // one a second
+enum { TRIES = 4 };          // after 0, 1, 3, 5 s; given up after 9
 enum { KEPT_TICKS = 3 };     // who asked comes again in the next turn
 
 uint32_t resolver_server;
@@ -55,7 +55,8 @@ static size_t put_question(uint8_t out[QUESTION_MAX], const char *name) {
 static void transmit(void) {
     number = (uint16_t)ek_random32();
     port = (uint16_t)(0xc000 | ek_random32());
-    wait = TICKS_PER_S;
+    // Longer each time: a late answer has the number of an earlier query, and is not believed.
+    wait = (uint8_t)(TICKS_PER_S << tries / 2);
     struct pbuf *p = udp_new((uint16_t)(HEADER_BYTES + question_len));
     if (p) {
         uint8_t *message = p->payload;

@@ -11,10 +11,11 @@
 #include "lwip/prot/iana.h"
 #include <string.h>
 
-enum { MESSAGE_BYTES = 48, STRATUM = 1, ORIGINATE = 24, TRANSMIT = 40 }; // offsets (5905: 7.3)
-enum { CLIENT = 4 << 3 | 3, SERVER = 4, MODE = 7 };                      // version 4; mode
-enum { ALARM = 3 << 6 };                                                 // leap indicator
-enum { DOUBLINGS = 7 };                                                  // 1 s to 128 s
+// Offsets (5905: 7.3).
+enum { MESSAGE_BYTES = 48, STRATUM = 1, REFERENCE = 12, ORIGINATE = 24, TRANSMIT = 40 };
+enum { CLIENT = 4 << 3 | 3, SERVER = 4, MODE = 7 }; // version 4; mode
+enum { ALARM = 3 << 6 };                            // leap indicator
+enum { DOUBLINGS = 7 };                             // 1 s to 128 s
 enum { PERIOD_TICKS = 3600 * TICKS_PER_S };
 #define ERA1_UNIX_S 2085978496 // 2036-02-07T06:28:16Z (5905: 6)
 #define FLOOR_UNIX_S                                                                               \
@@ -89,6 +90,10 @@ static uint32_t read32(const uint8_t *at) {
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
+// Kiss codes (5905: 7.4) of a server that wants to be left alone; others, such as INIT of one that
+// has just been switched on, do not say so.
+enum { DENY = 0x44454e59, RATE = 0x52415445, RSTR = 0x52535452 };
+
 void sntp_received(const struct datagram *datagram) {
     const uint8_t *message = datagram->data;
     if (!awaited || datagram->to_port != port || datagram->from_port != server_port ||
@@ -97,9 +102,13 @@ void sntp_received(const struct datagram *datagram) {
         return;
     }
     awaited = false;
+    uint32_t kiss = message[STRATUM] == 0 ? read32(message + REFERENCE) : 0;
+    if (kiss == DENY || kiss == RATE || kiss == RSTR) {
+        wait = PERIOD_TICKS;
+        return;
+    }
     if (message[0] >= ALARM || message[STRATUM] == 0 || message[STRATUM] > 15) {
-        return; // its clock is not set, or it wants to be left alone: asked again,
-                // ever later
+        return; // its clock is not set: asked again, ever later
     }
     // Seconds since 1900 until 2036, since then from there (4330: 3).
     uint32_t seconds = read32(message + TRANSMIT);

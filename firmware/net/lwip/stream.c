@@ -32,6 +32,15 @@ static struct slot {
     bool short_of; // a write was short
 } slots[EK_TCP_STREAMS];
 
+// The first slots are for connections that peers open, and for no others: however many come, there
+// is one for each stream that is opened here.
+static struct slot *free_slot(struct slot *slot, const struct slot *end) {
+    while (slot < end && slot->state != FREE) {
+        slot++;
+    }
+    return slot < end ? slot : NULL;
+}
+
 static struct slot *slot_of(const struct ek_stream *stream) { return stream->pcb; }
 
 static void end(struct slot *slot, int status) {
@@ -126,22 +135,39 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err) {
     return ERR_OK;
 }
 
-static void connect(struct slot *slot, uint32_t address) {
-    ip_addr_t ip = {address};
-    struct tcp_pcb *pcb = tcp_new();
-    if (!pcb) {
-        end(slot, EK_ENOMEM);
-        return;
-    }
+static void own(struct slot *slot, struct tcp_pcb *pcb) {
     slot->pcb = pcb;
-    slot->state = CONNECTING;
-    uint64_t limit_us = ek_clock_us() + CONNECT_US;
-    slot->deadline_us = slot->deadline_us < limit_us ? slot->deadline_us : limit_us;
     tcp_arg(pcb, slot);
     tcp_recv(pcb, on_received);
     tcp_sent(pcb, on_sent);
     tcp_err(pcb, on_error);
     tcp_nagle_disable(pcb); // writes of one turn share a packet anyway
+}
+
+// Connections that were closed here and whose peer no longer answers would hold what they have not
+// got rid of, perhaps most of the heap, for a quarter of an hour (TCP_MAXRTX).
+static void abort_dead(void) {
+    struct tcp_pcb *next;
+    for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = next) {
+        next = pcb->next;
+        if (pcb->prio == TCP_PRIO_MIN && pcb->nrtx > 0) {
+            tcp_abort(pcb);
+        }
+    }
+}
+
+static void connect(struct slot *slot, uint32_t address) {
+    ip_addr_t ip = {address};
+    abort_dead();
+    struct tcp_pcb *pcb = tcp_new();
+    if (!pcb) {
+        end(slot, EK_ENOMEM);
+        return;
+    }
+    own(slot, pcb);
+    slot->state = CONNECTING;
+    uint64_t limit_us = ek_clock_us() + CONNECT_US;
+    slot->deadline_us = slot->deadline_us < limit_us ? slot->deadline_us : limit_us;
     ip_set_option(pcb, SOF_KEEPALIVE);
     err_t err = tcp_connect(pcb, &ip, slot->stream->port, on_connected);
     if (err != ERR_OK) {
@@ -219,11 +245,8 @@ int ek_stream_open(struct ek_stream *stream, const char *host, uint16_t port,
     if (stream->state != FREE) {
         return EK_EINVAL;
     }
-    struct slot *slot = slots;
-    while (slot < slots + EK_TCP_STREAMS && slot->state != FREE) {
-        slot++;
-    }
-    ek_assert(slot < slots + EK_TCP_STREAMS); // config.h counts the streams of the image
+    struct slot *slot = free_slot(slots + EK_SERVICE_STREAMS, slots + EK_TCP_STREAMS);
+    ek_assert(slot != NULL); // config.h counts the streams of the image
     stream->events = events;
     stream->arg = arg;
     stream->pcb = slot;
@@ -274,23 +297,16 @@ void ek_stream_close(struct ek_stream *stream) {
 
 int stream_adopt(struct ek_stream *stream, struct tcp_pcb *pcb,
                  const struct ek_stream_events *events, void *arg) {
-    struct slot *slot = slots;
-    while (slot < slots + EK_TCP_STREAMS && slot->state != FREE) {
-        slot++;
-    }
-    if (stream->state != FREE || slot == slots + EK_TCP_STREAMS) {
+    struct slot *slot = free_slot(slots, slots + EK_SERVICE_STREAMS);
+    if (stream->state != FREE || !slot) {
         return stream->state != FREE ? EK_EINVAL : EK_ENOMEM;
     }
     *stream = (struct ek_stream){.events = events, .arg = arg, .pcb = slot, .state = OPEN};
     slot->stream = stream;
-    slot->pcb = pcb;
     slot->written = slot->writable = slot->short_of = false;
     slot->state = CONNECTED;
-    tcp_arg(pcb, slot);
-    tcp_recv(pcb, on_received);
-    tcp_sent(pcb, on_sent);
-    tcp_err(pcb, on_error);
-    tcp_nagle_disable(pcb);
+    tcp_setprio(pcb, TCP_PRIO_NORMAL);
+    own(slot, pcb);
     net_wake();
     return EK_OK;
 }

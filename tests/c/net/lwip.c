@@ -32,6 +32,7 @@ uint32_t ek_random32(void) {
     static uint32_t state = 1;
     return state = state * 1664525 + 1013904223;
 }
+void ek_random_stir(uint64_t when_us) { (void)when_us; }
 void ek_assert_fail(const char *file, int line) {
     printf("assert %s:%d\n", file, line);
     abort();

@@ -13,7 +13,7 @@ static struct ek_timer timer;
 
 void ek_sensor_report(uint16_t channel, int64_t value, uint8_t quality, int status) {
     (void)quality;
-    ek_log("report %u %lld %d", (unsigned)channel, (long long)value, status);
+    ek_log("report %u %ld %d", (unsigned)channel, (long)value, status);
 }
 
 static void tick(void *arg) {
