@@ -25,6 +25,7 @@ static const char fields[] = "uptime\0s\0"
                              "skipped\0\0"
                              "sent\0\0"
                              "unsendable\0\0"
+                             "lost\0\0"
                              "refused\0\0"
                              "queue_max\0\0"
                              "queue_size\0\0"
@@ -55,8 +56,9 @@ static size_t encode(uint8_t *out, size_t size) {
         pipeline.readings,
         pipeline.filtered,
         pipeline.skipped,
-        pipeline.sent,
+        pipeline.sent - publisher_unsendable(),
         publisher_unsendable(),
+        mqtt->lost,
         mqtt->refused,
         pipeline.queue_max,
         pipeline.queue_size,

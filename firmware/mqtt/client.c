@@ -186,6 +186,7 @@ static void forget_connection(struct mqtt_client *client) {
         next = mqtt_outbox_next(&client->outbox, record);
         if (record->id == 0) {
             mqtt_outbox_remove(&client->outbox, record);
+            client->stats.lost++;
         }
     }
 }

@@ -65,6 +65,7 @@ struct mqtt_stats {
     uint32_t published, acknowledged, refused;
     uint32_t received, duplicates;
     uint32_t protocol_errors;
+    uint32_t lost; // messages of QoS 0 that went down with a connection
 };
 
 struct mqtt_client; // mqtt/client.h has the layout, for static allocation only; zero at first

@@ -165,6 +165,7 @@ def test_qos_0_does_not_outlive_the_connection(device: Device) -> None:
     device.do("room 1000")
     assert device.number("pending") == [0, 0]
     assert device.reconnect() == b""
+    assert device.number("stats")[8] == 1  # and is counted as lost
 
 
 # Limits of the broker (3.2.2.3).

@@ -176,9 +176,9 @@ bool run_command(char *line) {
         printf("pending %u %d\n", mqtt_pending(&client), mqtt_connected(&client));
     } else if (!strcmp(name, "stats")) {
         const struct mqtt_stats *stats = mqtt_get_stats(&client);
-        printf("stats %u %u %u %u %u %u %u %u\n", stats->connects, stats->failures,
+        printf("stats %u %u %u %u %u %u %u %u %u\n", stats->connects, stats->failures,
                stats->published, stats->acknowledged, stats->refused, stats->received,
-               stats->duplicates, stats->protocol_errors);
+               stats->duplicates, stats->protocol_errors, stats->lost);
     } else {
         return false;
     }
