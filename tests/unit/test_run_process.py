@@ -94,7 +94,12 @@ with Process(["sleep", "60"]) as child:
 def test_no_child_outlives_a_parent_that_is_ended(number):
     command = [sys.executable, "-c", PARENT]
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # A shell starts what it puts into the background with SIGINT ignored; we inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as parent:
         pid = int(parent.stdout.readline())
         descriptor = os.pidfd_open(pid)
