@@ -23,6 +23,8 @@ ROLES = {  # role -> class of the device that plays it
     "soc": "soc",
     "intc": "intc",
     "watchdog": "watchdog",
+    "rtc": "rtc",
+    "modem": "uart",  # a serial line with a PPP peer behind it, where `uplink` finds no device
 }
 REGIONS = ("flash", "ram", "config")
 VERIFIED = ("hil", "qemu", "process", "build")  # best first

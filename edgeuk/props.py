@@ -9,7 +9,10 @@ from edgeuk.tables import Table, check_duration, word
 from edgeuk.values import is_number, nearest
 
 # What drivers can be: firmware/include/ek/<class>.h says what each provides.
-CLASSES = ("uart", "eth", "i2c", "entropy", "power", "sensor", "virtio", "soc", "intc", "watchdog")
+CLASSES = (
+    "uart", "eth", "i2c", "gpio", "entropy", "power", "rtc", "sensor", "actuator", "virtio", "soc",
+    "intc", "watchdog",
+)  # fmt: skip
 DURATION_MAX_MS = 2**32 - 1
 
 # Property types: for integers the range, for the others None.

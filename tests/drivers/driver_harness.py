@@ -81,7 +81,19 @@ CLASSES: dict[str, dict[str, tuple[str, str]]] = {
     "entropy": {"init": ("", "int"), "read": ("uint8_t *data, size_t len", "int")},
     "power": {"exit": ("int code", "void"), "reset": ("", "void")},
     "sensor": {"init": ("", "int"), "poll": ("", "void")},
-    "rtc": {"init": ("", "int"), "unix_s": ("", "int64_t")},
+    "rtc": {
+        "init": ("", "int"),
+        "get": ("int64_t *unix_s", "int"),
+        "set": ("int64_t unix_s", "int"),
+    },
+    "gpio": {
+        "init": ("", "int"),
+        "input": ("uint8_t pin, int pull", "int"),
+        "output": ("uint8_t pin, int level", "int"),
+        "get": ("uint8_t pin", "int"),
+        "set": ("uint8_t pin, int level", "void"),
+        "edges": ("", "uint32_t"),
+    },
     "intc": {
         "init": ("", "int"),
         "enable": ("uint16_t irq", "void"),

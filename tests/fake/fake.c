@@ -11,6 +11,7 @@
 #include "ek/assert.h"
 #include "ek/bus.h"
 #include "ek/clock.h"
+#include "ek/counters.h"
 #include "ek/dma.h"
 #include "ek/i2c.h"
 #include "ek/log.h"
@@ -33,6 +34,7 @@ int (*fake_transfer)(uint8_t addr, const uint8_t *out, size_t out_len, uint8_t *
 void (*fake_timer)(struct ek_timer *timer, uint64_t due_us);
 
 jmp_buf fake_end;
+struct ek_counters ek_counters;
 char fake_reason[200]; // why the call was ended
 bool fake_raised;      // the model raised an exception, which Python keeps
 
