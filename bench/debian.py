@@ -16,7 +16,8 @@ from pathlib import Path
 from bench.images import Bench
 from bench.machine import ROOT
 from edgeuk.cache import cache_root
-from edgeuk.run.qemu import HOST_ADDRESS, find_qemu
+from edgeuk.run.emulator import find
+from edgeuk.run.qemu import HOST_ADDRESS
 
 KERNEL_PACKAGES = ("linux-image-cloud-amd64", "linux-image-virtual")  # Debian's, Ubuntu's
 # In the order in which they are loaded: each needs only those before it.
@@ -59,7 +60,7 @@ def machine(memory_mib: int, kernel: Path) -> list[str]:
     """QEMU's arguments. The microvm machine does not do: Debian's kernel is built without
     virtio_mmio.device=, and with ACPI its virtio interrupts are not found under TCG."""
     return [
-        *(find_qemu("qemu-system-x86_64"), "-machine", "pc", "-accel", "tcg"),
+        *(*find("qemu-system-x86_64").command, "-machine", "pc", "-accel", "tcg"),
         *("-display", "none", "-monitor", "none", "-nodefaults", "-no-user-config"),
         *("-serial", "stdio", "-no-reboot", "-m", f"{memory_mib}M"),
         *("-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0,romfile="),

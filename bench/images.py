@@ -14,7 +14,7 @@ from edgeuk.catalog import find_board, load_catalog
 from edgeuk.gateway import load_gateway
 from edgeuk.manifest import load_component
 from edgeuk.resolve import Image, resolve
-from edgeuk.run.qemu import find_qemu
+from edgeuk.run.emulator import find_emulator
 from edgeuk.run.session import localised, uplink
 
 METER = ROOT / "examples/meter/gateway.toml"
@@ -107,7 +107,7 @@ def _argv(bench: Bench, board: Board, elf: Path, blob: bytes, netdev: str) -> li
     config.write_bytes(blob)
     place = f"loader,file={config},addr={board.memory['config'].base:#x},force-raw=on"
     return [
-        *(find_qemu(board.qemu.binary), "-machine", board.qemu.machine),
+        *(*find_emulator(board).command, "-machine", board.qemu.machine),
         *("-accel", "tcg", "-display", "none", "-monitor", "none", "-nodefaults"),
         *("-serial", "stdio", "-no-reboot", "-netdev", netdev),
         *board.qemu.args,

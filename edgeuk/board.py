@@ -73,6 +73,7 @@ class Qemu:
     binary: str  # qemu-system-x86_64
     machine: str  # value of -machine
     args: tuple[str, ...]
+    version: int = 0  # major version that first has the machine; 0: any that is still in use
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,12 @@ def _qemu(run: Table) -> Qemu | None:
     run.close()
     if "qemu" not in run or "qemu" in run.bad:
         return None
-    qemu = Qemu(table.text("binary"), table.text("machine"), table.texts("args"))
+    qemu = Qemu(
+        binary=table.text("binary"),
+        machine=table.text("machine"),
+        args=table.texts("args"),
+        version=table.integer("version", 0, high=99),
+    )
     table.close()
     return qemu
 

@@ -12,9 +12,7 @@ import fnmatch
 import hashlib
 import io
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -27,12 +25,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from edgeuk import apt
 from edgeuk.cache import cache_root
 from edgeuk.errors import EdgeukError, ToolError
 from edgeuk.paths import data_roots, python_command
 
 FETCH = f"{python_command()} -m edgeuk.third_party fetch"
-DOWNLOAD_S = 300  # limit of one apt-get run or of one stalled read
 
 
 class ThirdPartyError(ToolError):
@@ -158,7 +156,7 @@ def _origins(wanted: ThirdParty) -> Iterator[tuple[str, Callable[[], dict[str, b
     if given:
         yield f"${wanted.variable}={given}", lambda: _local(Path(given), wanted)
         return
-    release = _os_release()
+    release = apt.os_release()
     distribution = next((d for d in release if d in wanted.apt_suites), "")
     upstream = [(url, partial(_download, url, wanted)) for url in wanted.upstream]
     if distribution != "debian":
@@ -223,67 +221,16 @@ def _download(url: str, wanted: ThirdParty) -> dict[str, bytes]:
 
 def _apt(wanted: ThirdParty, distribution: str, suite: str) -> dict[str, bytes]:
     """The upstream archive inside the source package; apt verifies its signature."""
-    if shutil.which("apt-get") is None:
-        raise ThirdPartyError("no apt-get here")
-    uri = apt_mirror(Path("/etc/apt"), distribution)
-    if uri is None:
-        raise ThirdPartyError("no mirror stands in the system's configuration", where="/etc/apt")
-    component = "universe" if distribution == "ubuntu" else "main"
-    with tempfile.TemporaryDirectory() as scratch:
-        d = Path(scratch)
-        for folder in ("lists/partial", "archives/partial", "source"):
-            (d / folder).mkdir(parents=True)
-        (d / "edgeuk.sources").write_text(
-            f"Types: deb-src\nURIs: {uri}\nSuites: {suite}\nComponents: {component}\n"
-            f"Signed-By: /usr/share/keyrings/{distribution}-archive-keyring.gpg\n"
-        )
-        options = [
-            f"Dir::Etc::sourcelist={d}/edgeuk.sources",
-            "Dir::Etc::sourceparts=/dev/null",
-            f"Dir::State::lists={d}/lists",
-            f"Dir::Cache={d}",
-            "APT::Sandbox::User=root",
-        ]
-        apt = ["apt-get", "-q"] + [word for o in options for word in ("-o", o)]
-        _run([*apt, "update"], d / "source")
-        _run([*apt, "source", "--download-only", wanted.apt_source], d / "source")
-        archives = sorted((d / "source").glob(f"{wanted.apt_source}_*.orig.tar.*"))
-        archives = [a for a in archives if a.suffix != ".asc"]
-        if not archives:
-            raise ThirdPartyError("the source package holds no upstream archive")
-        return read_archive(archives[0], wanted.files)
-
-
-def apt_mirror(etc: Path, distribution: str) -> str | None:
-    """The address of the system's main mirror, from `etc`/sources.list.d/*.sources, else from
-    one-line entries; security mirrors are left out."""
-    for path in sorted((etc / "sources.list.d").glob("*.sources")):
-        for stanza in re.split(r"\n\s*\n", path.read_text()):
-            fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.*)$", stanza, re.MULTILINE))
-            signed = fields.get("Signed-By", "")
-            ours = distribution in signed or f"/{distribution}" in fields.get("URIs", "")
-            if ours and "-security" not in fields.get("Suites", "").split(" ")[0]:
-                for uri in fields.get("URIs", "").split():
-                    return str(uri)
-    for path in (etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))):
-        if path.is_file():
-            for line in path.read_text().splitlines():
-                entry = re.match(r"deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)", line)
-                if entry and f"/{distribution}" in entry[1] and "-security" not in entry[2]:
-                    return entry[1]
-    return None
-
-
-def _run(command: list[str], folder: Path) -> None:
     try:
-        done = subprocess.run(
-            command, cwd=folder, timeout=DOWNLOAD_S, capture_output=True, text=True, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ThirdPartyError(f"`{command[0]}` did not end within {DOWNLOAD_S} s") from None
-    if done.returncode != 0:
-        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-3:]
-        raise ThirdPartyError(f"`{command[0]} {command[-1]}` failed: {' / '.join(last)}")
+        with apt.isolated(distribution, suite, "deb-src") as get:
+            get("source", "--download-only", wanted.apt_source)
+            archives = sorted(get.folder.glob(f"{wanted.apt_source}_*.orig.tar.*"))
+            archives = [a for a in archives if a.suffix != ".asc"]
+            if not archives:
+                raise ThirdPartyError("the source package holds no upstream archive")
+            return read_archive(archives[0], wanted.files)
+    except apt.AptError as e:
+        raise ThirdPartyError(str(e)) from None
 
 
 def _members(archive: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
@@ -312,16 +259,6 @@ def _used(name: str, patterns: tuple[str, ...]) -> bool:
 def _text(data: bytes) -> bytes:
     """Release archives for Windows have CR LF; the hash is over LF."""
     return data.replace(b"\r\n", b"\n")
-
-
-def _os_release() -> list[str]:
-    """This distribution's id, then those it is like."""
-    try:
-        text = Path("/etc/os-release").read_text()
-    except OSError:
-        return []
-    fields = dict(re.findall(r'^(ID|ID_LIKE)="?([^"\n]*)"?$', text, re.MULTILINE))
-    return [fields.get("ID", ""), *fields.get("ID_LIKE", "").split()]
 
 
 def _ways(wanted: ThirdParty) -> str:

@@ -88,3 +88,9 @@ need_sources() {
     step "fetching third-party C sources"
     "$venv/bin/python" -m edgeuk.third_party fetch >&2
 }
+
+# need_emulator: a QEMU with the machines that the system's lacks, beside it in the cache.
+need_emulator() {
+    "$venv/bin/python" -m edgeuk.run.emulator fetch >&2 ||
+        step "the tests of boards that need a newer QEMU will be skipped"
+}

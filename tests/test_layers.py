@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PYTHON = [
     "errors",
     # texts and files
-    "values paths places cache filters plan senml",
+    "values paths places cache filters plan senml apt",
     "codes document third_party",
     "tables toolchain",
     # what is there to choose from

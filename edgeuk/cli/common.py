@@ -1,6 +1,5 @@
 """What commands share: the project, the board, missing tools, progress."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from edgeuk.cli.say import err, say, say_warnings
 from edgeuk.errors import ConfigError, Fault, ToolError, UsageError
 from edgeuk.gateway import DeviceFile, Gateway, load_device, load_gateway
 from edgeuk.resolve import Image, resolve
-from edgeuk.run.qemu import PACKAGES
+from edgeuk.run import emulator
 
 GATEWAY = "gateway.toml"
 DEFAULT_BOARD = "x86-microvm"
@@ -125,11 +124,11 @@ def need_tools(image: Image, *, qemu: bool) -> None:
     pinned = third_party.load()
     wanted = {name for part in image.components for name in part.component.third_party}
     lacks = toolchain.missing(tuple(pinned[name] for name in sorted(wanted)))
-    if qemu and image.board.qemu and not shutil.which(image.board.qemu.binary):
-        package = PACKAGES.get(image.board.qemu.binary, "qemu-system")
-        lacks.append(
-            toolchain.Missing(f"{image.board.qemu.binary} is missing", f"apt-get install {package}")
-        )
+    if qemu and image.board.qemu:
+        try:
+            emulator.find_emulator(image.board)
+        except ToolError as e:
+            lacks.append(toolchain.Missing(e.what, e.hint))
     _refuse(lacks)
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from edgeuk.cli.common import JsonOption, command_app, plural, waiting
 from edgeuk.cli.say import next_step, print_json, print_table
 from edgeuk.errors import EdgeukError
 from edgeuk.paths import PACKAGE
-from edgeuk.run.qemu import find_qemu
+from edgeuk.run import emulator
 
 app = command_app()
 FREE_MIN_MB = 500  # the compiler's cache and a few builds
@@ -74,8 +74,10 @@ def examine() -> Iterator[Finding]:
     yield _host_compiler()
     catalog = load_catalog()
     boards = [find_board(catalog, name) for name in sorted(catalog.boards)]
-    for binary in sorted({b.qemu.binary for b in boards if b.qemu}):
-        yield _emulator(binary, [b for b in boards if b.qemu and b.qemu.binary == binary])
+    for wanted in sorted({(b.qemu.binary, b.qemu.version) for b in boards if b.qemu}):
+        yield _emulator(
+            *wanted, [b for b in boards if b.qemu and (b.qemu.binary, b.qemu.version) == wanted]
+        )
     broker = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     fix = "apt-get install mosquitto (without it `edgeuk run` starts amqtt)"
     yield Finding("MQTT broker mosquitto", broker is not None, broker or "", fix, needed=False)
@@ -110,22 +112,25 @@ def _host_compiler() -> Finding:
     return Finding(what, linked is not None, detail, fix, needed=False)
 
 
-def _emulator(binary: str, boards: list[Board]) -> Finding:
+def _emulator(binary: str, least: int, boards: list[Board]) -> Finding:
     """QEMU, and whether this one has the machines of our boards."""
+    what = f"{binary} {least}" if least else binary
     try:
-        path = find_qemu(binary)
-    except EdgeukError as e:
-        return Finding(binary, False, "", e.hint)
-    version, machines = _run([path, "--version"]), _run([path, "-machine", "help"])
+        found = emulator.find(binary, least)
+    except EdgeukError as e:  # one that only some boards need is not missed by everybody
+        return Finding(what, False, "", e.hint, needed=least == 0)
+    path, env = found.command[0], emulator.environment(found)
+    version = _run([path, "--version"], env=env)
+    machines = _run([*found.command, "-machine", "help"], env=env)
     if version is None or machines is None:
-        return Finding(binary, False, f"{path} does not start", "reinstall it")
+        return Finding(what, False, f"{path} does not start", "reinstall it")
     has = {line.split(" ")[0] for line in machines.splitlines()}
     wanted = {b.qemu.machine.partition(",")[0] for b in boards if b.qemu}
     number = version.partition("version ")[2].partition("\n")[0]
     if lacks := wanted - has:
         fix = f"install a QEMU that has {', '.join(sorted(lacks))}"
-        return Finding(binary, False, f"{number} without {', '.join(sorted(lacks))}", fix)
-    return Finding(binary, True, f"{number} at {path}")
+        return Finding(what, False, f"{number} without {', '.join(sorted(lacks))}", fix)
+    return Finding(what, True, f"{number} at {path}")
 
 
 def _cache() -> Finding:
@@ -140,11 +145,17 @@ def _cache() -> Finding:
     return Finding("cache", free > FREE_MIN_MB, f"{cache}, {free:,} MB free", fix)
 
 
-def _run(command: list[str], text: str = "") -> str | None:
+def _run(command: list[str], text: str = "", env: Mapping[str, str] | None = None) -> str | None:
     """Its standard output, or None where it fails."""
     try:
         done = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=ANSWER_S, check=False
+            command,
+            input=text,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

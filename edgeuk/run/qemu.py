@@ -6,7 +6,6 @@ attached to a netdev named `net0`, which this module provides.
 """
 
 import json
-import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,25 +15,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from edgeuk.board import Board
-from edgeuk.errors import DeviceError, ToolError
+from edgeuk.errors import DeviceError
+from edgeuk.run import emulator
 from edgeuk.run.process import Process
 
 HOST_ADDRESS = "10.0.2.2"  # the machine that runs QEMU, as its user networking shows it to a guest
 QMP_S = 10.0  # limit of one command
-PACKAGES = {
-    "qemu-system-x86_64": "qemu-system-x86",
-    "qemu-system-aarch64": "qemu-system-arm",
-    "qemu-system-arm": "qemu-system-arm",
-}
-
-
-def find_qemu(binary: str) -> str:
-    """Its path. Raises `ToolError` with the command that installs it."""
-    path = shutil.which(binary)
-    if path is None:
-        package = PACKAGES.get(binary, "qemu-system")
-        raise ToolError(f"{binary} is not installed", hint=f"apt-get install {package}")
-    return path
 
 
 class Qemu(Process):
@@ -53,7 +39,7 @@ class Qemu(Process):
     ) -> None:
         if board.qemu is None:
             raise DeviceError(f"board `{board.name}` has no [run.qemu]: it does not run in QEMU")
-        binary = find_qemu(board.qemu.binary)
+        found = emulator.find_emulator(board)
         self._qmp: Qmp | None = None
         # Both ends are there before QEMU is: nothing to wait for, no name for others to meet.
         self._ours, self._theirs = socket.socketpair()
@@ -62,7 +48,7 @@ class Qemu(Process):
         (folder / "config.bin").write_bytes(device_config)
         config = board.memory["config"]
         argv = [
-            *(binary, "-machine", board.qemu.machine),
+            *(*found.command, "-machine", board.qemu.machine),
             *("-accel", "tcg", "-display", "none", "-monitor", "none", "-nodefaults"),
             *("-serial", "stdio", "-no-reboot"),
             *("-chardev", f"socket,id=qmp,fd={self._theirs.fileno()}"),
@@ -73,7 +59,13 @@ class Qemu(Process):
             *("-device", f"loader,file={folder}/config.bin,addr={config.base:#x},force-raw=on"),
             *extra,
         ]
-        super().__init__(argv, log=log, on_line=on_line, pass_fds=[self._theirs.fileno()])
+        super().__init__(
+            argv,
+            log=log,
+            on_line=on_line,
+            pass_fds=[self._theirs.fileno()],
+            env=emulator.environment(found),
+        )
 
     def __enter__(self) -> Self:
         try:

@@ -15,9 +15,11 @@ from boot_rig import HEAD, TOPIC, Boot, Built
 from edgeuk import device_config
 from edgeuk.build import build
 from edgeuk.catalog import Catalog, find_board, load_catalog
+from edgeuk.errors import ToolError
 from edgeuk.gateway import load_gateway
 from edgeuk.resolve import resolve
 from edgeuk.run.broker import Broker
+from edgeuk.run.emulator import find_emulator
 from edgeuk.run.host import Host
 from edgeuk.run.monitor import Monitor
 from edgeuk.run.process import Process
@@ -75,6 +77,10 @@ def boot(tmp_path: Path) -> Iterator[Boot]:
             if board.qemu is None:
                 machine = Host(built.result.image, blob, log=log)
             else:
+                try:
+                    find_emulator(board)
+                except ToolError as e:
+                    pytest.skip(str(e))
                 machine = Qemu(
                     board,
                     built.result.image,

@@ -267,12 +267,12 @@ def test_tables_in_a_pipe_have_no_trailing_blanks(capsys):
 def test_all_that_is_missing_is_named_with_its_command(project, capsys, monkeypatch):
     lacks = [Missing("the sources of lwip 2.2.1 are missing", "fetch them")]
     monkeypatch.setattr(common.toolchain, "missing", lambda _=(): list(lacks))
-    monkeypatch.setattr(common.shutil, "which", lambda _: None)
+    monkeypatch.setattr(common.emulator.shutil, "which", lambda _: None)
     assert run(["run", "--board", "virt-aarch64"]) == ToolError.exit_code == 1
     assert capsys.readouterr().err == (
         "error: 2 things are missing, each with its cure:\n"
         "  the sources of lwip 2.2.1 are missing: fetch them\n"
-        "  qemu-system-aarch64 is missing: apt-get install qemu-system-arm\n"
+        "  qemu-system-aarch64 is not installed: apt-get install qemu-system-arm\n"
         "hint: `edgeuk doctor` checks this machine as a whole\n"
     )
 

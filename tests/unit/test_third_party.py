@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeuk import third_party
+from edgeuk import apt, third_party
+from edgeuk.apt import apt_mirror
 from edgeuk.paths import python_command
-from edgeuk.third_party import ThirdParty, ThirdPartyError, apt_mirror, content_hash, fetch, locate
+from edgeuk.third_party import ThirdParty, ThirdPartyError, content_hash, fetch, locate
 
 FILES = {"COPYING": b"free\n", "src/a.c": b"int a;\n", "src/in/b.h": b"int b;\n"}
 EXTRA = {"doc/manual.txt": b"long\n", "src/in/deep/c.h": b"int c;\n"}
@@ -22,7 +23,7 @@ EXTRA = {"doc/manual.txt": b"long\n", "src/in/deep/c.h": b"int c;\n"}
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("EDGEUK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(third_party, "_os_release", list)
+    monkeypatch.setattr(apt, "os_release", list)
 
 
 @pytest.fixture
@@ -92,8 +93,8 @@ def test_damaged_archive_is_an_error(wanted, tmp_path, monkeypatch):
 
 
 def test_each_way_that_failed_is_named(wanted, monkeypatch):
-    monkeypatch.setattr(third_party, "_os_release", lambda: ["debian"])
-    monkeypatch.setattr(third_party.shutil, "which", lambda name: None)
+    monkeypatch.setattr(apt, "os_release", lambda: ["debian"])
+    monkeypatch.setattr(apt.shutil, "which", lambda name: None)
     pinned = replace(
         wanted,
         upstream=("file:///nowhere/tool.zip",),
@@ -125,10 +126,10 @@ def test_apt_runs_with_a_configuration_of_its_own(wanted, tmp_path, monkeypatch)
         archive(cwd, "tar.xz", FILES).rename(cwd / "tool_1.0.orig.tar.xz")
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(third_party, "_os_release", lambda: ["debian"])
-    monkeypatch.setattr(third_party.shutil, "which", lambda name: "/usr/bin/apt-get")
-    monkeypatch.setattr(third_party, "apt_mirror", lambda etc, d: "http://mirror.example/debian")
-    monkeypatch.setattr(third_party.subprocess, "run", run)
+    monkeypatch.setattr(apt, "os_release", lambda: ["debian"])
+    monkeypatch.setattr(apt.shutil, "which", lambda name: "/usr/bin/apt-get")
+    monkeypatch.setattr(apt, "apt_mirror", lambda etc, d: "http://mirror.example/debian")
+    monkeypatch.setattr(apt.subprocess, "run", run)
     fetch(replace(wanted, apt_source="tool", apt_suites={"debian": "trixie"}))
     assert [c[-1] for c in calls[::2]] == ["update", "tool"]
     assert "Dir::Etc::sourceparts=/dev/null" in calls[0]

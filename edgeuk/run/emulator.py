@@ -1,0 +1,167 @@
+"""Which QEMU a board runs in: the system's, or, for machines that it is too old for, a newer one
+beside it.
+
+The newer one lies unpacked in the cache and is called from there; nothing of the system's changes.
+
+    python -m edgeuk.run.emulator fetch     # from the distribution's backports
+"""
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgeuk import apt
+from edgeuk.board import Board
+from edgeuk.cache import cache_root
+from edgeuk.errors import EdgeukError, ToolError
+from edgeuk.paths import python_command
+
+FETCH = f"{python_command()} -m edgeuk.run.emulator fetch"
+PACKAGES = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-system-aarch64": "qemu-system-arm",
+    "qemu-system-arm": "qemu-system-arm",
+}
+# What is unpacked beside an older QEMU, by the distribution's release: its libraries do for both.
+BACKPORTS = {"bookworm": ("bookworm-backports", "10.0")}
+UNPACKED = ("qemu-system-arm", "qemu-system-x86", "qemu-system-data", "seabios")
+ANSWER_S = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Emulator:
+    """A QEMU: `command` begins its call; `environment` is added to the process's own."""
+
+    command: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def find_emulator(board: Board) -> Emulator:
+    """The one for the board's [run.qemu]. Raises `ToolError` with the command that installs it."""
+    assert board.qemu is not None
+    return find(board.qemu.binary, board.qemu.version)
+
+
+def find(binary: str, least: int = 0) -> Emulator:
+    """QEMU's program `binary`, of major version `least` or newer."""
+    path = shutil.which(binary)
+    if path is not None and least == 0:
+        return Emulator((path,))
+    beside = _beside(binary)
+    if least and beside is not None and _version(beside.command[0]) >= least:
+        return beside
+    if path is None and not least:
+        raise ToolError(f"{binary} is not installed", hint=f"apt-get install {_package(binary)}")
+    found = _version(path) if path else 0
+    if path is not None and found >= least:
+        return Emulator((path,))
+    has = f"here is {found}" if found else "there is none here"
+    raise ToolError(
+        f"{binary} {least} or newer is needed, {has}",
+        hint=f"`{FETCH}` puts one beside it (Debian 12), or install a newer QEMU",
+    )
+
+
+def _package(binary: str) -> str:
+    return PACKAGES.get(binary, "qemu-system")
+
+
+def _folder() -> Path:
+    return cache_root() / "qemu"
+
+
+def _beside(binary: str) -> Emulator | None:
+    """The one in the cache. Its modules would be looked for where the system's are, and be the
+    wrong ones: hence none."""
+    folder = _folder()
+    path = folder / "usr/bin" / binary
+    if not path.is_file():
+        return None
+    share = folder / "usr/share"
+    return Emulator(
+        (str(path), "-L", str(share / "qemu"), "-L", str(share / "seabios")),
+        {"QEMU_MODULE_DIR": str(folder / "modules")},
+    )
+
+
+@functools.cache
+def _version(path: str) -> int:
+    """Its major version; 0 if it does not start."""
+    try:
+        said = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=ANSWER_S, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    match = re.search(r"version (\d+)\.", said)
+    return int(match[1]) if match else 0
+
+
+def fetch() -> str:
+    """Make a QEMU of the backports present in the cache; says what is there. Raises `ToolError`."""
+    release = _codename()
+    if release not in BACKPORTS:
+        known = ", ".join(BACKPORTS)
+        raise ToolError(f"no backports are known for `{release}`", hint=f"known: {known}")
+    suite, version = BACKPORTS[release]
+    goal = _folder()
+    if (goal / "usr/bin/qemu-system-arm").is_file():
+        return f"QEMU {version} {goal}"
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    with apt.isolated("debian", suite, "deb") as get:
+        get("download", *UNPACKED)
+        scratch = Path(tempfile.mkdtemp(prefix=".qemu-", dir=goal.parent))
+        try:
+            for package in sorted(get.folder.glob("*.deb")):
+                apt.run(["dpkg-deb", "-x", str(package), str(scratch)], get.folder)
+            (scratch / "modules").mkdir()
+            scratch.chmod(0o755)
+            try:
+                scratch.rename(goal)  # whole, or not at all
+            except OSError:
+                if not goal.is_dir():  # else another process was first
+                    raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    if _version(str(goal / "usr/bin/qemu-system-arm")) == 0:
+        shutil.rmtree(goal)
+        what = f"the QEMU of {suite} does not start beside this system's"
+        raise ToolError(what, hint="apt-get install qemu-system-arm qemu-system-x86 first")
+    return f"QEMU {version} {goal}"
+
+
+def _codename() -> str:
+    try:
+        text = Path("/etc/os-release").read_text()
+    except OSError:
+        return ""
+    match = re.search(r'^VERSION_CODENAME="?([a-z]+)', text, re.MULTILINE)
+    return match[1] if match else ""
+
+
+def environment(emulator: Emulator) -> dict[str, str] | None:
+    """For subprocess: this process's with the emulator's; None for just this process's."""
+    return os.environ | emulator.environment if emulator.environment else None
+
+
+def main(arguments: list[str]) -> int:
+    """`fetch`. Returns the exit code."""
+    if arguments != ["fetch"]:
+        print(f"usage: {FETCH}", file=sys.stderr)
+        return 2
+    try:
+        print(fetch())
+    except EdgeukError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""edgeuk/run/emulator.py: which QEMU is chosen; programs that say a version stand in for QEMU."""
+
+from pathlib import Path
+
+import pytest
+
+from edgeuk.errors import ToolError
+from edgeuk.run import emulator
+
+BINARY = "qemu-system-arm"
+
+
+def program(folder: Path, version: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / BINARY
+    path.write_text(f"#!/bin/sh\necho 'QEMU emulator version {version} (Debian)'\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """A folder that is the whole PATH, and an empty cache."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=None)
+    monkeypatch.setenv("EDGEUK_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/sh").symlink_to("/bin/sh")
+    return tmp_path / "bin", tmp_path / "cache/qemu"
+
+
+def test_a_board_that_any_version_does_takes_the_systems(places):
+    system, cache = places
+    path = program(system, "7.2.22")
+    program(cache / "usr/bin", "10.0.2")
+    assert emulator.find(BINARY).command == (str(path),)
+
+
+def test_a_newer_one_beside_it_is_taken_where_it_is_needed(places):
+    system, cache = places
+    program(system, "7.2.22")
+    path = program(cache / "usr/bin", "10.0.2")
+    found = emulator.find(BINARY, 10)
+    assert found.command[0] == str(path)
+    assert found.environment == {"QEMU_MODULE_DIR": str(cache / "modules")}
+
+
+def test_a_system_that_is_new_enough_needs_nothing_beside_it(places):
+    system, _ = places
+    path = program(system, "10.0.2")
+    assert emulator.find(BINARY, 10) == emulator.Emulator((str(path),))
+
+
+def test_one_that_is_too_old_is_refused_with_the_way_to_a_newer(places):
+    system, _ = places
+    program(system, "7.2.22")
+    with pytest.raises(ToolError, match="qemu-system-arm 10 or newer is needed, here is 7") as e:
+        emulator.find(BINARY, 10)
+    assert emulator.FETCH in e.value.hint
+
+
+def test_one_that_is_missing_is_refused_with_its_package(places):
+    with pytest.raises(ToolError, match="qemu-system-arm is not installed") as e:
+        emulator.find(BINARY)
+    assert e.value.hint == "apt-get install qemu-system-arm"
+    with pytest.raises(ToolError, match="there is none here"):
+        emulator.find(BINARY, 10)
+
+
+def test_a_distribution_without_known_backports_is_named(monkeypatch):
+    monkeypatch.setattr(emulator, "_codename", lambda: "plucky")
+    with pytest.raises(ToolError, match="no backports are known for `plucky`"):
+        emulator.fetch()
