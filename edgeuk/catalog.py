@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgeuk.board import ROLES, Board, read_board
+from edgeuk.board import ROLES, Board, Device, read_board
 from edgeuk.document import Document
 from edgeuk.errors import ConfigError, Fault, UsageError
 from edgeuk.manifest import (
@@ -95,7 +95,7 @@ def check_board(path: Path, catalog: Catalog) -> Board:
     if board.cpu and not arch:
         hint = nearest(board.cpu, catalog.cpus())
         doc.fault("E0309", f"unknown cpu `{board.cpu}`", ("cpu",), hint=hint)
-    devices = {}
+    devices: dict[str, Device] = {}
     for name, device in board.devices.items():
         driver = catalog.drivers.get(device.driver)
         key = ("devices", name, "driver")
@@ -115,6 +115,7 @@ def check_board(path: Path, catalog: Catalog) -> Board:
         props = check_props(table, driver.props, f"driver `{driver.name}`")
         table.close(known=("driver", "irq"))
         _check_links(table, driver, props, board, catalog)
+        _check_rates(table, driver, props)
         devices[name] = replace(device, props=props)
     native = arch and catalog.archs[arch].cpus[board.cpu].target == "native"
     memory = doc.data.get("memory")
@@ -123,6 +124,7 @@ def check_board(path: Path, catalog: Catalog) -> Board:
         doc.fault("E0202", "missing key `ram`", ("memory",), of_key=True, hint=hint)
     _check_roles(doc, board, catalog)
     _check_addresses(doc, devices, catalog)
+    _check_pins(doc, devices, catalog)
     return replace(board, devices=devices, warnings=doc.check())
 
 
@@ -160,6 +162,41 @@ def _check_links(
         elif prop.cls and (cls := _class(there.driver, catalog)) not in ("", prop.cls):
             what = f"`{name}` needs a device of class {prop.cls}; `{there.name}` is of {cls}"
             table.fault("E0406", what, name)
+
+
+def _check_rates(table: Table, driver: Driver, props: Mapping[str, Any]) -> None:
+    """Baud rates and the like can be made from the clock that the device gets."""
+    for name, prop in driver.props.items():
+        rate, clock = props.get(name), props.get(prop.clock) if prop.clock else None
+        if not rate or not clock:
+            continue
+        least, most = prop.divide
+        if not least * rate <= clock <= most * rate:
+            what = f"`{name}` of {rate:,} cannot be made from `{prop.clock}` of {clock:,}"
+            hint = f"driver `{driver.name}` divides by {least:,} to {most:,}"
+            given, other = (name, prop.clock) if name in table else (prop.clock, "")
+            also = ("the clock is given here", (*table.key, other)) if other else None
+            table.fault("E0506", what, given, hint=hint, also=also)
+
+
+def _check_pins(doc: Document, devices: Mapping[str, Device], catalog: Catalog) -> None:
+    """No two devices use one pin: properties of type `pin`, each of the port that `gpio` names."""
+    seen: dict[tuple[Any, int], tuple[str, str]] = {}
+    for name, device in devices.items():
+        driver = catalog.drivers.get(device.driver)
+        given = doc.data["devices"][name]
+        for prop, kind in driver.props.items() if driver else ():
+            value = given.get(prop)
+            if kind.type != "pin" or type(value) is not int:
+                continue
+            pin = (device.props.get("gpio"), value)
+            here = ("devices", name, prop)
+            if pin in seen:
+                first, first_prop = seen[pin]
+                what = f"pin {value} has two users: `{name}` and `{first}`"
+                also = ("first given here", ("devices", first, first_prop))
+                doc.fault("E0507", what, here, also=also)
+            seen.setdefault(pin, (name, prop))
 
 
 def _check_addresses(doc: Document, devices: Mapping[str, object], catalog: Catalog) -> None:

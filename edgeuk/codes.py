@@ -262,6 +262,19 @@ CODES = {
         'cpu = "cortex-m3" with driver = "uart16550"',
         "`edgeuk drivers` lists the others of its class.",
     ),
+    "E0506": Code(
+        "a rate that cannot be made",
+        "The driver makes this rate by dividing the device's clock, and no divisor that the "
+        "hardware has gives it.",
+        "clock_hz = 1_000_000\nbaud = 115_200",
+        "Give the clock that the device really gets, or another rate: baud = 9_600",
+    ),
+    "E0507": Code(
+        "two users of one pin",
+        "Two devices of the board, or two properties of one, name the same pin.",
+        "tx_pin = 24\nrx_pin = 24",
+        "Give each its own pin, as the board's schematic has it: tx_pin = 24, rx_pin = 25",
+    ),
     "E0601": Code(
         "a source file is missing",
         "`sources` names files of the manifest's own folder.",

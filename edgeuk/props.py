@@ -28,6 +28,7 @@ PROP_TYPES: Mapping[str, tuple[int, int] | None] = {
     "duration": None,  # "500ms"; int milliseconds once checked
     "device": None,  # name of another device of the board
     "u32s": (0, 2**32 - 1),  # an array of them; in C, 0 ends it
+    "pin": (0, 255),  # of the port in the device's prop `gpio`, if it has one; has one user
 }
 
 
@@ -42,6 +43,8 @@ class Prop:
     choices: tuple[Any, ...]  # () for no restriction
     unit: str  # for people, "" for none
     cls: str = ""  # type `device`: the class that the device must be of
+    clock: str = ""  # the property that this rate is made from, by a division by one of
+    divide: tuple[int, int] = (0, 0)  # least to most; both 0 without `clock`
 
 
 def check_props(
@@ -148,7 +151,7 @@ def read_props(table: Table) -> dict[str, Prop]:
             table.fault("E0207", what, name, of_key=True, hint=hint)
         kind = sub.choice("type", tuple(PROP_TYPES))
         if not kind:
-            sub.close(known=("type", "default", "min", "max", "choices", "unit"))
+            sub.close(known=("type", "default", "min", "max", "choices", "unit", "clock", "divide"))
             continue
         low, high = _bound(sub, "min", kind), _bound(sub, "max", kind)
         choices = tuple(sub.typed("choices", list) or ())
@@ -160,9 +163,27 @@ def read_props(table: Table) -> dict[str, Prop]:
             if len(sub.doc.faults) > faults:
                 default = None
         cls = sub.choice("class", CLASSES, "") if kind == "device" else ""
+        clock, divide = _rate(sub, table.data)
         sub.close()
-        props[name] = Prop(kind, default, low, high, choices, free.unit, cls)
+        props[name] = Prop(kind, default, low, high, choices, free.unit, cls, clock, divide)
     return props
+
+
+def _rate(table: Table, props: Mapping[str, Any]) -> tuple[str, tuple[int, int]]:
+    """`clock = "clock_hz", divide = [16, 65535]`: what a rate is made from."""
+    clock = table.text("clock", "")
+    divide = table.typed("divide", list)
+    if not clock and divide is None:
+        return "", (0, 0)
+    if clock not in props:
+        table.fault("E0602", f"no property `{clock}` to divide", "clock" if clock else "divide")
+        return "", (0, 0)
+    right = divide is not None and len(divide) == 2 and all(type(d) is int for d in divide)
+    if not right or not divide or not 0 < divide[0] <= divide[1]:
+        what = "`divide` must be the least and the greatest divisor"
+        table.fault("E0602", what, *(("divide",) if divide else ()), hint="divide = [16, 65535]")
+        return "", (0, 0)
+    return clock, (divide[0], divide[1])
 
 
 def _bound(table: Table, name: str, kind: str) -> Any:
