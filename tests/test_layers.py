@@ -19,7 +19,7 @@ PYTHON = [
     # what is there to choose from
     "settings props",
     "board manifest drivers pipeline_host",
-    "catalog plans",
+    "catalog plans scaffold",
     # what the user wants
     "sensors",
     "gateway",

@@ -1,13 +1,18 @@
-"""`edgeuk new NAME`: a folder with a gateway file that runs at once."""
+"""`edgeuk new NAME`: a folder with a gateway file that runs at once; `edgeuk new driver NAME` and
+`edgeuk new board NAME`: the files to begin one with."""
 
 import re
 from pathlib import Path
 
 import typer
 
+from edgeuk import scaffold
+from edgeuk.cache import write_atomic
+from edgeuk.catalog import find_board, load_catalog
 from edgeuk.cli.common import GATEWAY, JsonOption, command_app
 from edgeuk.cli.say import next_step, print_json, say
 from edgeuk.errors import BuildError, UsageError
+from edgeuk.paths import data_roots
 
 app = command_app()
 
@@ -58,12 +63,63 @@ name = "{name}-1"
 IGNORE_TEXT = "build/\ndevice.toml\n"
 
 
-@app.command(epilog="Example:  edgeuk new greenhouse && cd greenhouse && edgeuk run")
+KINDS = ("driver", "board")
+
+
+@app.command(
+    epilog="Examples:  edgeuk new greenhouse && cd greenhouse && edgeuk run;  "
+    "edgeuk new driver mcp9808;  edgeuk new board my-board --like imx6ul-evk"
+)
 def new(
-    name: str = typer.Argument(help="The gateway's name, and its folder's.", metavar="NAME"),
+    name: str = typer.Argument(
+        help="The gateway's name, and its folder's; or `driver` or `board`.", metavar="NAME"
+    ),
+    other: str = typer.Argument("", help="The driver's or board's name.", metavar="[NAME]"),
+    cls: str = typer.Option("sensor", "--class", help="Of a driver: what it drives."),
+    like: str = typer.Option("", "--like", help="Of a board: the board to begin with."),
     json: JsonOption = False,
 ) -> None:
-    """Start a gateway: a folder with a gateway.toml that runs."""
+    """Start a gateway: a folder with a gateway.toml that runs. Or, in a checkout of edgeuk, a
+    driver or a board with its tests."""
+    if name in KINDS and not other:
+        raise UsageError(f"which {name}?", hint=f"edgeuk new {name} NAME")
+    if other and name not in KINDS:
+        raise UsageError(
+            f"too many names: `{other}`", hint="edgeuk new NAME, or edgeuk new driver NAME"
+        )
+    if name == "driver":
+        _begin(scaffold.driver_files(other, cls, data_roots()), json)
+        next_step(f"edit them, then: scripts/test tests/drivers/test_{other}.py")
+    elif name == "board":
+        if not like:
+            hint = "edgeuk new board NAME --like BOARD; `edgeuk boards` lists them"
+            raise UsageError("which board is it like?", hint=hint)
+        board = find_board(load_catalog(), like)
+        _begin(scaffold.board_files(other, board, data_roots()), json)
+        next_step(f"edit it, then: edgeuk check --board {other}")
+    else:
+        _gateway(name, json)
+
+
+def _begin(files: scaffold.Files, json: bool) -> None:
+    """Write all of them, or, where one is there already, none."""
+    for path in files:
+        if path.exists():
+            raise UsageError(f"`{path}` is there already", hint="choose another name")
+    try:
+        for path, text in files.items():
+            write_atomic(path, text.encode())
+    except OSError as e:
+        reason = (e.strerror or str(e)).lower()
+        raise BuildError(f"cannot write `{e.filename or path}`: {reason}") from None
+    if json:
+        print_json({"files": [str(path) for path in files]})
+    else:
+        for path in files:
+            say(f"{path}")
+
+
+def _gateway(name: str, json: bool) -> None:
     folder = Path(name)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}", folder.name):
         raise UsageError(

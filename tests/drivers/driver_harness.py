@@ -39,6 +39,7 @@ import ctypes as c
 import functools
 import itertools
 import mmap
+import os
 import re
 import shutil
 import subprocess
@@ -50,7 +51,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DRIVERS = ROOT / "edgeuk/drivers"
+DRIVERS = Path(os.environ.get("EDGEUK_TEST_DRIVERS", ROOT / "edgeuk/drivers"))
 BASE = 0x1000_0000  # any address: models see offsets from it
 ACCESSES_MAX = 5_000_000  # per call; the longest bounded wait is PL011's, 1,000,000 polls
 GUARD = 4096  # bytes before and after a driver's state
