@@ -30,7 +30,10 @@ PACKAGES = {
 }
 # What is unpacked beside an older QEMU, by the distribution's release: its libraries do for both.
 BACKPORTS = {"bookworm": ("bookworm-backports", "10.0")}
-UNPACKED = ("qemu-system-arm", "qemu-system-x86", "qemu-system-data", "seabios")
+UNPACKED = (
+    *("qemu-system-arm", "qemu-system-x86", "qemu-system-data", "seabios"),
+    *("qemu-system-common", "qemu-system-gui", "qemu-system-modules-opengl"),  # its modules
+)
 ANSWER_S = 20
 
 
@@ -77,8 +80,8 @@ def _folder() -> Path:
 
 
 def _beside(binary: str) -> Emulator | None:
-    """The one in the cache. Its modules would be looked for where the system's are, and be the
-    wrong ones: hence none."""
+    """The one in the cache. Its modules are looked for in a folder of its own first: the system's
+    are those of another version, which ends QEMU."""
     folder = _folder()
     path = folder / "usr/bin" / binary
     if not path.is_file():
@@ -121,6 +124,8 @@ def fetch() -> str:
             for package in sorted(get.folder.glob("*.deb")):
                 apt.run(["dpkg-deb", "-x", str(package), str(scratch)], get.folder)
             (scratch / "modules").mkdir()
+            for module in scratch.glob("usr/lib/*/qemu/*.so"):
+                module.rename(scratch / "modules" / module.name)
             scratch.chmod(0o755)
             try:
                 scratch.rename(goal)  # whole, or not at all

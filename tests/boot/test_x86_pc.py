@@ -5,11 +5,12 @@ Interrupts are seen at work by requests to a machine that sleeps: without them a
 for the next timer, 250 ms at most and often.
 """
 
+import os
 import re
 import socket
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,9 +20,11 @@ from boot_rig import Built, collect, has_readings, readings
 from edgeuk import device_config
 from edgeuk.build import build
 from edgeuk.catalog import find_board
+from edgeuk.errors import ToolError
 from edgeuk.gateway import load_gateway
 from edgeuk.resolve import resolve
 from edgeuk.run.broker import free_port
+from edgeuk.run.emulator import environment, find
 from edgeuk.run.process import Process
 
 EXAMPLE = Path(__file__).parents[2] / "examples/http-hello/gateway.toml"
@@ -53,13 +56,15 @@ def service(tmp_path_factory, catalog) -> Built:
 
 
 @contextmanager
-def running(command: str, image: Path, *extra: str) -> Iterator[tuple[Process, int]]:
+def running(
+    command: str, image: Path, *extra: str, env: Mapping[str, str] | None = None
+) -> Iterator[tuple[Process, int]]:
     """The machine, listening, and its port on this machine; "tcp::8080" and the image's name in
     `command` are replaced."""
     port = free_port()
     command = command.replace("tcp::8080", f"tcp:127.0.0.1:{port}")
     argv = command.replace("my-http-server.img", str(image)).split()
-    with Process([*argv, *QUIET, *extra]) as machine:
+    with Process([*argv, *QUIET, *extra], env=env) as machine:
         machine.wait_line("net: 10.0.2.15", LIMIT_S)
         yield machine, port
 
@@ -103,6 +108,28 @@ def assert_greets(port: int, path: str = "/some/path") -> None:
 
 def test_the_known_command_line_boots_the_service(service):
     with running(LITERAL, service.result.image) as (_, port):
+        assert_greets(port)
+
+
+def test_the_known_command_line_boots_it_under_kvm(service):
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        pytest.skip("this machine has no /dev/kvm, or not for us")
+    command = LITERAL.replace("-no-acpi", "-enable-kvm -no-acpi")
+    with running(command, service.result.image) as (_, port):
+        assert_greets(port)
+
+
+@pytest.mark.parametrize("kvm", ["", "-enable-kvm "])
+def test_the_command_line_of_a_qemu_that_dropped_no_acpi_boots_the_service(service, kvm):
+    try:
+        newer = find("qemu-system-x86_64", 9)
+    except ToolError as e:
+        pytest.skip(str(e))
+    if kvm and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        pytest.skip("this machine has no /dev/kvm, or not for us")
+    command = LITERAL.replace("-no-acpi", f"{kvm}-machine acpi=off")
+    command = command.replace("qemu-system-x86_64", " ".join(newer.command))
+    with running(command, service.result.image, env=environment(newer)) as (_, port):
         assert_greets(port)
 
 
