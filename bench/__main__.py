@@ -14,12 +14,14 @@ from bench.modbus import modbus_server
 from bench.page import update
 from bench.picture import draw
 from bench.report import Row, table
-from bench.sections import boot, build, idle, linux, publish, size
+from bench.sections import boot, build, http, idle, linux, network, publish, size
 from edgeuk.run.broker import Broker
 
 SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "size": size.measure,
     "boot": boot.measure,
+    "http": http.measure,
+    "network": network.measure,
     "publish": publish.measure,
     "linux": linux.measure,
     "build": build.measure,

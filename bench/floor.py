@@ -8,12 +8,10 @@ from pathlib import Path
 
 from edgeuk.toolchain import cross_compiler, environment, linker
 
-# Board -> target, assembly, linker script. The byte, then the emulator's exit.
-SOURCES = {
-    "x86-microvm": (
-        ("-target", "x86_64-freestanding-none"),
-        """
-        .section .note.pvh, "a", @note
+X86 = (
+    ("-target", "x86_64-freestanding-none"),
+    """
+    .section .note.pvh, "a", @note
         .long 4, 4, 18
         .asciz "Xen"
         .long _start
@@ -26,15 +24,19 @@ SOURCES = {
         out %al, $0xf4
         1: hlt
         jmp 1b
-        """,
-        """
+    """,
+    """
         ENTRY(_start)
         PHDRS { text PT_LOAD FLAGS(5); note PT_NOTE FLAGS(4); }
         SECTIONS { . = 0x100000; .text : { *(.text) } :text 
         .note : { KEEP(*(.note.pvh)) } :text :note
         /DISCARD/ : { *(.comment) } }
-        """,
-    ),
+    """,
+)
+# Board -> target, assembly, linker script. The byte, then the emulator's exit.
+SOURCES = {
+    "x86-microvm": X86,
+    "x86-pc": X86,
     "virt-aarch64": (
         ("-target", "aarch64-freestanding-none"),
         """

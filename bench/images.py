@@ -93,6 +93,14 @@ def command(
     return _argv(bench, image.board, elf, blob, net.netdev)
 
 
+def cable_command(bench: Bench, image: Image, elf: Path, netdev: str, address: str) -> list[str]:
+    """The same with another netdev, a static address and nobody to connect to."""
+    own = {"net.address": address, "net.prefix": "24", "mqtt.host": ""}
+    values = device_config.device_values(image.gateway, extra=own)
+    values = {key: value for key, value in values.items() if value}
+    return _argv(bench, image.board, elf, device_config.encode(values), netdev)
+
+
 def floor_command(bench: Bench, board: Board) -> list[str]:
     """The same command line with the image that ends at once."""
     folder = bench.fresh(f"floor-{board.name}")

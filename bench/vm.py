@@ -22,6 +22,7 @@ class Vm:
     def __init__(self, argv: Sequence[str], tap: Tap | None = None) -> None:
         self.argv, self.tap = list(argv), tap
         self.console = b""
+        self._came: list[tuple[float, int]] = []  # time, length of `console` by then
         self.byte_ms: float | None = None  # first byte on the console
         self.message_ms: float | None = None  # first message at `tap`
         self.exit_ms: float | None = None  # end of the console
@@ -72,6 +73,11 @@ class Vm:
         lines = self.console.decode(errors="replace").splitlines()
         return next((line for line in lines if part in line), "")
 
+    def line_ms(self, part: str) -> float | None:
+        """When the first `part` came on the console."""
+        at = self.console.find(part.encode())
+        return next((ms for ms, length in self._came if 0 <= at < length), None)
+
     def cpu_s(self) -> float:
         """Processor time of QEMU so far, all threads (proc(5): utime and stime)."""
         fields = Path(f"/proc/{self._child.pid}/stat").read_text().rpartition(")")[2].split()
@@ -95,6 +101,7 @@ class Vm:
             return
         self.byte_ms = self.byte_ms or now
         self.console += data
+        self._came.append((now, len(self.console)))
 
     def _read_tap(self) -> None:
         now = self._now_ms()
