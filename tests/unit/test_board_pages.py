@@ -1,0 +1,45 @@
+"""docs/boards/<name>.md: every board has its page, with the table of its file's [verified].
+
+EDGEUK_STORE=1 writes the tables anew.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from edgeuk.catalog import find_board, load_catalog
+
+PAGES = Path(__file__).parents[2] / "docs/boards"
+MEANING = {
+    "hil": "on the board",
+    "qemu": "in QEMU",
+    "process": "as a process",
+    "build": "built, and drivers against register models; never run",
+}
+TABLE = re.compile(r"(?<=<!-- verified -->\n).*?(?=<!-- end -->)", re.DOTALL)
+BOARDS = sorted(load_catalog().boards)
+
+
+def table(name: str) -> str:
+    board = find_board(load_catalog(), name)
+    rows = [f"| {function} | {MEANING[how]} |" for function, how in board.verified.items()]
+    return "\n".join(["| function | verified |", "|---|---|", *rows, ""])
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_board_has_a_page_that_says_what_was_verified_where(name):
+    page = PAGES / f"{name}.md"
+    text = page.read_text()
+    if os.environ.get("EDGEUK_STORE"):
+        page.write_text(TABLE.sub(lambda _: table(name), text))
+        text = page.read_text()
+    found = TABLE.search(text)
+    assert found, "no table between <!-- verified --> and <!-- end -->"
+    assert found[0] == table(name)
+    assert text.startswith(f"# {name}\n")
+
+
+def test_no_page_is_of_a_board_that_is_not_there():
+    assert {p.stem for p in PAGES.glob("*.md")} <= set(BOARDS)
