@@ -38,6 +38,13 @@ class Bench:
         return self.folder / f"{name}-{next(self.counter)}"
 
 
+def networked() -> list[str]:
+    """Every board that QEMU runs and that has a network card there."""
+    catalog = load_catalog()
+    boards = [find_board(catalog, name) for name in sorted(catalog.boards)]
+    return [b.name for b in boards if b.qemu and "uplink" in b.roles and "modem" not in b.roles]
+
+
 def gateway(path: Path, board: str) -> Image:
     """A gateway file resolved for a board. Raises `EdgeukError`."""
     catalog = load_catalog()

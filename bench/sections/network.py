@@ -7,11 +7,10 @@ import time
 from collections.abc import Iterator
 
 from bench.frames import THEIRS, Cable
-from bench.images import GATEWAYS, Bench, cable_command, command, gateway, make
+from bench.images import GATEWAYS, Bench, cable_command, command, gateway, make, networked
 from bench.report import Row, failed, row
 from bench.tap import Tap
 from bench.vm import MESSAGE, Vm
-from edgeuk.catalog import find_board, load_catalog
 from edgeuk.errors import EdgeukError
 
 BOOT_S = 20.0
@@ -19,13 +18,6 @@ CONNACK_MS = 80.0  # goal where the card is not virtio: there QEMU's network wak
 PINGS, PAUSE_S = 100, 0.013  # out of step with the image's timers
 FLOOD_S, WINDOW = 1.0, 4  # fewer than the smallest card has room for
 NOTE = "until the console says so; with QEMU's start, which is most of it"
-
-
-def networked() -> list[str]:
-    """Every board that QEMU runs and that has a network card there."""
-    catalog = load_catalog()
-    boards = [find_board(catalog, name) for name in sorted(catalog.boards)]
-    return [b.name for b in boards if b.qemu and "uplink" in b.roles and "modem" not in b.roles]
 
 
 def measure(bench: Bench) -> Iterator[Row]:

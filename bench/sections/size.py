@@ -16,8 +16,36 @@ MOST_KIB, LEAST_KIB, STEP_KIB = 2048, 1088, 64
 READING_S = 10.0  # two hundred times what a boot takes
 
 
+KIB = 1024
+# Board -> gateway, most flash, most static RAM (None: no goal) in KiB.
+OTHERS: dict[str, tuple[str, int, int | None]] = {
+    "mps2-an385": ("room.toml", 44, 26),
+    "frdm-k64f": ("room.toml", 44, 26),
+    "imx6ul-evk": ("room.toml", 48, None),
+    "imx8mp-evk": ("room.toml", 72, None),
+    "rpi4": ("room.toml", 72, None),
+    "virt-aarch64": ("second.toml", 72, None),
+    "microbit": ("second.toml", 12, 6),
+}
+
+
 def measure(bench: Bench) -> Iterator[Row]:
-    """Flash and RAM of the Cortex-M3, file and memory of the microvm."""
+    """Flash and RAM of every board, file and memory of the microvm."""
+    yield from _cortex_m3(bench)
+    for board, (file, flash, ram) in OTHERS.items():
+        try:
+            result = make(bench, gateway(GATEWAYS / file, board))
+        except EdgeukError as e:
+            note = failed(f"{board} does not build", e)
+            yield Row("size", f"{board} flash", "B", None, goal=flash * KIB, note=note)
+            continue
+        yield Row("size", f"{board} flash", "B", result.flash_bytes, goal=flash * KIB)
+        goal = ram * KIB if ram else None
+        yield Row("size", f"{board} static RAM", "B", result.ram_bytes, goal=goal)
+    yield from _microvm(bench)
+
+
+def _cortex_m3(bench: Bench) -> Iterator[Row]:
     try:
         small = make(bench, gateway(GATEWAYS / "room.toml", STELLARIS))
     except EdgeukError as e:
@@ -28,6 +56,9 @@ def measure(bench: Bench) -> Iterator[Row]:
         yield Row("size", f"{STELLARIS} flash", "B", small.flash_bytes, goal=FLASH)
         yield Row("size", f"{STELLARIS} static RAM", "B", small.ram_bytes, goal=RAM)
         yield Row("size", f"{STELLARIS} stack", "B", small.stack_bytes)
+
+
+def _microvm(bench: Bench) -> Iterator[Row]:
     image = gateway(METER, MICROVM)
     try:
         result = make(bench, image)
