@@ -28,6 +28,7 @@ ROLES = {  # role -> class of the device that plays it
 }
 REGIONS = ("flash", "ram", "config")
 VERIFIED = ("hil", "qemu", "process", "build")  # best first
+FLASH_METHODS = ("pyocd", "sd")  # a debug probe; a memory card
 ADDRESS_MAX = 2**64 - 1
 IRQ_MAX = 1023
 
@@ -74,6 +75,18 @@ class Qemu:
     machine: str  # value of -machine
     args: tuple[str, ...]
     version: int = 0  # major version that first has the machine; 0: any that is still in use
+    console_serial: int = 0  # which `-serial`, from 0, is the console
+    modem_serial: int = 0  # which `-serial`, from 0, is the role `modem`'s; the console is 0: none
+
+
+@dataclass(frozen=True, slots=True)
+class Flash:
+    """How an image gets onto the board."""
+
+    method: str  # one of FLASH_METHODS
+    target: str = ""  # pyOCD's name of the microcontroller
+    firmware: tuple[str, ...] = ()  # files of the maker that the card needs
+    config: tuple[str, ...] = ()  # lines of the card's config.txt
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +103,7 @@ class Board:
     sizes: Mapping[str, int]  # every key of SIZES, with the defaults filled in
     qemu: Qemu | None
     verified: Mapping[str, str]  # function -> one of VERIFIED
+    flash: Flash | None = None
     warnings: tuple[Fault, ...] = field(default=(), compare=False)
 
 
@@ -115,6 +129,7 @@ def read_board(path: Path) -> tuple[Document, Board]:
         sizes=_sizes(root.table("sizes")),
         qemu=_qemu(root.table("run")),
         verified=_verified(root.table("verified")),
+        flash=_flash(root.table("flash")) if "flash" in root else None,
     )
     roles = _roles(root.table("roles", required=True), board.devices)
     root.close()
@@ -223,9 +238,21 @@ def _qemu(run: Table) -> Qemu | None:
         machine=table.text("machine"),
         args=table.texts("args"),
         version=table.integer("version", 0, high=99),
+        console_serial=table.integer("console_serial", 0, high=7),
+        modem_serial=table.integer("modem_serial", 0, high=7),
     )
     table.close()
     return qemu
+
+
+def _flash(table: Table) -> Flash:
+    method = table.choice("method", FLASH_METHODS) or ""
+    target = table.text("target") if method == "pyocd" else ""
+    on_card = method == "sd"
+    firmware = table.texts("firmware") if on_card else ()
+    config = table.texts("config") if on_card else ()
+    table.close()
+    return Flash(method, target, firmware, config)
 
 
 def _verified(table: Table) -> dict[str, str]:

@@ -105,9 +105,10 @@ def check_board(path: Path, catalog: Catalog) -> Board:
                 doc.fault("E0301", f"unknown driver `{device.driver}`", key, hint=hint)
             devices[name] = device
             continue
-        if driver.cls == "sensor":
-            what = f"`{driver.name}` is a sensor; boards have devices"
-            doc.fault("E0406", what, key, hint="sensors are in the gateway file: [[sensor]]")
+        if driver.cls in ("sensor", "actuator"):
+            what = f"`{driver.name}` is {_article(driver.cls)}; boards have devices"
+            hint = f"{driver.cls}s are in the gateway file: [[{driver.cls}]]"
+            doc.fault("E0406", what, key, hint=hint)
         if arch and driver.cpus and arch not in driver.cpus:
             what = f"driver `{driver.name}` does not work on {arch}"
             doc.fault("E0505", what, key, hint=f"it works on {', '.join(driver.cpus)}")
@@ -128,8 +129,14 @@ def check_board(path: Path, catalog: Catalog) -> Board:
     return replace(board, devices=devices, warnings=doc.check())
 
 
+def _article(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
 def _device_drivers(catalog: Catalog) -> list[str]:
-    return [name for name, driver in catalog.drivers.items() if driver.cls != "sensor"]
+    return [
+        name for name, driver in catalog.drivers.items() if driver.cls not in ("sensor", "actuator")
+    ]
 
 
 def _check_roles(doc: Document, board: Board, catalog: Catalog) -> None:

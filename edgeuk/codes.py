@@ -146,7 +146,7 @@ CODES = {
     ),
     "E0307": Code(
         "two sensors of one name",
-        "The name tells a sensor's readings from all others.",
+        "The name tells a sensor's readings from all others, and an actuator's state.",
         '[[sensor]]\nname = "air"\n[[sensor]]\nname = "air"',
         'name = "air-north" and name = "air-south"',
     ),
@@ -184,9 +184,10 @@ CODES = {
     ),
     "E0404": Code(
         "not a place",
-        "Sensors on a bus are at bus:address, Modbus registers at server/unit.",
+        "Sensors on a bus are at bus:address, those at a digital pin at port:pin, Modbus "
+        "registers at server/unit.",
         'at = "i2c0/48"',
-        'at = "i2c0:0x48" or at = "main/1"',
+        'at = "i2c0:0x48", at = "gpio0:5" or at = "main/1"',
     ),
     "E0405": Code(
         "two sensors at one I2C address",
@@ -231,6 +232,18 @@ CODES = {
         "as many digits after the point as the sensor's readings have.",
         "filter = [{ clamp = [100, 0] }]",
         "filter = [{ clamp = [0, 100] }]",
+    ),
+    "E0412": Code(
+        "two on one pin",
+        "A pin is one sensor's or one actuator's.",
+        'at = "gpio0:5" for two sensors',
+        "Use another pin.",
+    ),
+    "E0413": Code(
+        "a pin that is not free",
+        "Another device of the board uses it (`reserved` of the port in the board's file).",
+        'at = "gpio0:0", where pin 0 selects the memory card',
+        "Use a pin that is free; the message lists them.",
     ),
     "E0501": Code(
         "memory regions overlap",
@@ -292,6 +305,111 @@ CODES = {
         "All values of one device must fit into 4096 bytes.",
         "",
         "Shorten names, topic and password, or use fewer servers.",
+    ),
+    "E0801": Code(
+        "the board cannot be flashed",
+        "Its file has no table [flash]: it runs in QEMU or as a process only, or nobody has said "
+        "yet how an image gets onto it.",
+        "",
+        'Run it with `edgeuk run`; or add [flash] method = "pyocd" and target to the board file.',
+    ),
+    "E0802": Code(
+        "an option of the other way of flashing",
+        "--probe is for boards with a debug probe, --to for boards that boot from a card.",
+        "edgeuk flash --board rpi4 --probe virtual",
+        "edgeuk flash --board rpi4 --to sdcard.img",
+    ),
+    "E0803": Code(
+        "a package for flashing is missing",
+        "Debug probes need pyOCD, some virtual boards Unicorn; neither comes with edgeuk.",
+        "",
+        'pip install "edgeuk[flash]", or "edgeuk[virtual]" for both.',
+    ),
+    "E0804": Code(
+        "no such probe",
+        "No debug probe is connected, or none with this identity.",
+        "",
+        "Check cable and power; on Linux also pyOCD's udev rules. `--probe virtual` needs none.",
+    ),
+    "E0805": Code(
+        "several probes",
+        "More than one is connected, and writing to the wrong board would be a loss.",
+        "edgeuk flash --board frdm-k64f",
+        "edgeuk flash --board frdm-k64f --probe ID",
+    ),
+    "E0806": Code(
+        "another chip",
+        "The chip at the probe is not the one of the board.",
+        "",
+        "Check which board is connected; `edgeuk boards` lists the boards there are.",
+    ),
+    "E0807": Code(
+        "the chip is locked",
+        "Its read-out protection keeps debuggers out. Only erasing all of it opens it again.",
+        "",
+        "`--unlock` erases the whole chip, configuration and keys included, and then writes.",
+    ),
+    "E0808": Code(
+        "the image does not fit",
+        "Part of it would lie outside of the chip's flash, or its slot on the card is too small.",
+        "",
+        "`edgeuk size` shows what takes the room; check [memory] of the board file.",
+    ),
+    "E0809": Code(
+        "what was written is not what is there",
+        "Reading back gave other bytes: a worn flash or card, or a bad connection.",
+        "",
+        "Try again, then with another card, cable or board.",
+    ),
+    "E0810": Code(
+        "writing failed",
+        "The probe, the chip's flash routine or the card stopped in the middle. What is there does "
+        "not start.",
+        "",
+        "Check the connection and write again.",
+    ),
+    "E0811": Code(
+        "files of the boot firmware are missing",
+        "The board starts with files of its maker, which edgeuk does not have.",
+        "",
+        "apt-get install raspi-firmware, or --firmware-dir with a folder that has them.",
+    ),
+    "E0812": Code(
+        "not a disk to write to",
+        "It is mounted, part of the system or not removable. Writing would destroy what is there.",
+        "--to /dev/sda, the system's disk",
+        "Name the card; the message lists disks that would do. Unmount it first.",
+    ),
+    "E0813": Code(
+        "the card is too small",
+        "It has no room for the boot files and both slots.",
+        "",
+        "Take a larger one; the message says how large.",
+    ),
+    "E0815": Code(
+        "not without a yes",
+        "Writing destroys what was there, and nobody is at the terminal to ask.",
+        "",
+        "Add --yes.",
+    ),
+    "E0816": Code(
+        "no such virtual board",
+        "There is no virtual board for this microcontroller, or the name is taken by another one.",
+        "",
+        "The message lists those that there are.",
+    ),
+    "E0817": Code(
+        "the virtual board does not run",
+        "It was not started, or has been stopped.",
+        "",
+        "edgeuk board start NAME",
+    ),
+    "E0818": Code(
+        "the virtual board has failed",
+        "Its process has ended or does not answer. What was in its flash is kept as it was last "
+        "saved.",
+        "",
+        "edgeuk board stop NAME, then start it again.",
     ),
     "E0901": Code(
         "a row of test data is not right",

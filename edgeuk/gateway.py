@@ -1,16 +1,18 @@
 """The user's files: gateway.toml (what the image is) and device.toml (one device's own values)."""
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgeuk.board import Board
+from edgeuk.actuators import NAMES_MAX, Actuator, read_actuator
+from edgeuk.board import Board, Device
 from edgeuk.catalog import Catalog, check_board
 from edgeuk.document import Document, Key, read_document
-from edgeuk.errors import Fault
-from edgeuk.sensors import I2C, At, Filter, Sensor, read_sensor
+from edgeuk.errors import Fault, Note
+from edgeuk.sensors import I2C, PIN, At, Filter, Sensor, read_sensor
 from edgeuk.settings import (
     MQTT_PORT,
     Settings,
@@ -22,8 +24,8 @@ from edgeuk.tables import Table
 from edgeuk.values import DAY_MS, nearest
 
 __all__ = [
-    "At", "DeviceFile", "Filter", "Gateway", "Mqtt", "Network", "Pipeline", "Sensor", "Service",
-    "check_on_board", "load_device", "load_gateway",
+    "Actuator", "At", "DeviceFile", "Filter", "Gateway", "Mqtt", "Network", "Pipeline", "Sensor",
+    "Service", "check_on_board", "load_device", "load_gateway",
 ]  # fmt: skip
 
 SCHEMA = 1
@@ -92,6 +94,7 @@ class Gateway:
     pipeline: Pipeline
     sensors: tuple[Sensor, ...]  # () only beside a service
     service: Service | None = None
+    actuators: tuple[Actuator, ...] = ()
     # Keys of the device configuration that the file gives:
     settings: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Fault, ...] = field(default=(), compare=False)
@@ -124,8 +127,14 @@ def load_gateway(path: Path, catalog: Catalog, board_name: str = "") -> Gateway:
         for table in root.tables("sensor")
         if (sensor := read_sensor(table, catalog, _names(root.data.get("servers")))) is not None
     )
-    root.close(hints={"sensors": "each sensor begins with [[sensor]]"})
-    _check_sensors(root, pipeline)
+    actuators = tuple(
+        actuator
+        for table in root.tables("actuator")
+        if (actuator := read_actuator(table, catalog)) is not None
+    )
+    plurals = {f"{noun}s": f"each {noun} begins with [[{noun}]]" for noun in ("sensor", "actuator")}
+    root.close(hints=plurals)
+    _check_sensors(root, pipeline, catalog)
     gateway = Gateway(
         path=path,
         name=name,
@@ -135,6 +144,7 @@ def load_gateway(path: Path, catalog: Catalog, board_name: str = "") -> Gateway:
         servers=servers,
         pipeline=pipeline,
         sensors=sensors,
+        actuators=actuators,
         service=_service(root.table("service"), path.parent) if "service" in root else None,
         settings={"name": name} | settings,
         source=doc,
@@ -154,38 +164,88 @@ def load_device(path: Path, gateway: Gateway | None = None) -> DeviceFile:
     if gateway:
         check_known_servers(root, set(gateway.servers), gateway.path.name)
     only = "this is the same for all devices: it belongs into the gateway file"
-    root.close(hints=dict.fromkeys(("schema", "board", "pipeline", "sensor"), only))
+    root.close(hints=dict.fromkeys(("schema", "board", "pipeline", "sensor", "actuator"), only))
     doc.check()
     return DeviceFile(path, {"name": name} | values if name else values)
 
 
 def check_on_board(doc: Document, board: Board, catalog: Catalog) -> None:
     """Add to a gateway's document the faults that come from the board: devices that it lacks."""
-    sensors = doc.data.get("sensor", ())
-    for index, table in enumerate(sensors if isinstance(sensors, list) else ()):
-        if not isinstance(table, dict):
-            continue
+    for key, table in _placed(doc):
         driver = catalog.drivers.get(str(table.get("driver")))
-        match = I2C.fullmatch(str(table.get("at")))
-        if not driver or driver.at != "i2c" or not match:
+        shape = {"i2c": I2C, "gpio": PIN}.get(driver.at or "") if driver else None
+        match = shape.fullmatch(str(table.get("at"))) if shape else None
+        if not driver or not match:
             continue
-        key: Key = ("sensor", index, "at")
+        cls = str(driver.at)
+        what_it_is = _PLACES[cls]
         device = board.devices.get(match[1])
-        buses = [d.name for d in board.devices.values() if _class(d.driver, catalog) == "i2c"]
-        if not buses:
-            what = f"board `{board.name}` has no I2C bus"
-            doc.fault(
-                "E0304",
-                what,
-                key,
-                hint=f"`edgeuk boards --for {doc.path.name}` lists those that fit",
-            )
+        fit = [d.name for d in board.devices.values() if _class(d.driver, catalog) == cls]
+        if not fit:
+            what = f"board `{board.name}` has no {what_it_is}"
+            hint = f"`edgeuk boards --for {doc.path.name}` lists those that fit"
+            doc.fault("E0304", what, key, hint=hint)
         elif not device:
             what = f"board `{board.name}` has no device `{match[1]}`"
-            doc.fault("E0304", what, key, hint=nearest(match[1], buses))
-        elif device.name not in buses:
-            what = f"`{match[1]}` of board `{board.name}` is no I2C bus"
-            doc.fault("E0406", what, key, hint=nearest(match[1], buses))
+            doc.fault("E0304", what, key, hint=nearest(match[1], fit))
+        elif device.name not in fit:
+            what = f"`{match[1]}` of board `{board.name}` is no {what_it_is}"
+            doc.fault("E0406", what, key, hint=nearest(match[1], fit))
+        elif cls == "gpio":
+            _check_pin(doc, key, board, device, int(match[2]))
+
+
+_PLACES = {"i2c": "I2C bus", "gpio": "port of digital pins"}  # class -> words
+PINS_MAX = 32  # of a port (firmware/include/ek/gpio.h)
+
+
+def _check_pin(doc: Document, key: Key, board: Board, device: Device, pin: int) -> None:
+    """The port has the pin, and nothing else of the board uses it. Drivers say both by the props
+    `pins` (how many) and `reserved` (a bit for each)."""
+    pins = int(device.props.get("pins", PINS_MAX))
+    if pin >= pins:
+        what = f"`{device.name}` of board `{board.name}` has pins 0 to {pins - 1}, not {pin}"
+        doc.fault("E0204", what, key)
+        _also_on_board(doc, board, ("devices", device.name, "pins"), f"`{device.name}` is here")
+    elif int(device.props.get("reserved", 0)) >> pin & 1:
+        what = f"pin {pin} of `{device.name}` is used by another device of board `{board.name}`"
+        free = [n for n in range(pins) if not int(device.props["reserved"]) >> n & 1]
+        hint = "free: " + _ranges(free) if free else ""
+        doc.fault("E0413", what, key, hint=hint)
+        _also_on_board(
+            doc, board, ("devices", device.name, "reserved"), "its reserved pins, a bit each"
+        )
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """`0, 2 to 5`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    texts = [f"{a} to {b}" if b > a + 1 else f"{a}, {b}" if b > a else f"{a}" for a, b in runs]
+    return ", ".join(texts)
+
+
+def _also_on_board(doc: Document, board: Board, key: Key, what: str) -> None:
+    """Give the last fault a second place, in the board's file."""
+    there = read_document(board.path)
+    place = there.place(key)
+    near = Path(os.path.relpath(board.path))
+    path = min(near, board.path, key=lambda p: len(str(p)))
+    note = Note(path, place, what, there.lines[place.line - 1])
+    doc.faults[-1] = replace(doc.faults[-1], note=note)
+
+
+def _placed(doc: Document) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+    """Every sensor's and actuator's table, with the key of its `at`."""
+    for kind in ("sensor", "actuator"):
+        tables = doc.data.get(kind, ())
+        for index, table in enumerate(tables if isinstance(tables, list) else ()):
+            if isinstance(table, dict):
+                yield (kind, index, "at"), table
 
 
 def _class(driver: str, catalog: Catalog) -> str:
@@ -270,40 +330,75 @@ def _service(table: Table, folder: Path) -> Service:
     )
 
 
-def _check_sensors(root: Table, pipeline: Pipeline) -> None:
-    """What concerns several sensors: names and I2C addresses given twice, a queue too short."""
+def _check_sensors(root: Table, pipeline: Pipeline, catalog: Catalog) -> None:
+    """What concerns several of them: names and places given twice, a queue too short."""
     doc = root.doc
     names: dict[str, Key] = {}
-    places: dict[tuple[str, int], Key] = {}
+    places: dict[tuple[str, int], list[Key]] = {}
     given = root.data.get("sensor", ())
-    given = given if isinstance(given, list) else []
-    sensors = [s for s in given if isinstance(s, dict)]
-    others = {"sensor", "sensors", "service"}
+    sensors = [s for s in given if isinstance(s, dict)] if isinstance(given, list) else []
+    others = {"sensor", "sensors", "actuator", "actuators", "service"}
     if not sensors and doc.complete and not others & {*root.bad, *root.data}:
         doc.fault("E0202", "no sensor: there is nothing to measure", (), hint=_SENSOR)
-    for index, sensor in enumerate(given):
-        if not isinstance(sensor, dict):
-            continue
-        name, at = sensor.get("name"), sensor.get("at")
+    for key, table in _placed(doc):
+        name = table.get("name")
         if isinstance(name, str):
-            key: Key = ("sensor", index, "name")
+            here: Key = (*key[:2], "name")
             if name in names:
                 also = ("first given here", names[name])
-                what = f"two sensors have the name `{name}`"
-                doc.fault("E0307", what, key, hint="each needs a name of its own", also=also)
-            names.setdefault(name, key)
-        match = I2C.fullmatch(at) if isinstance(at, str) else None
-        if match:
-            place = (match[1], int(match[2], 0 if match[2][:2].lower() == "0x" else 10))
-            key = ("sensor", index, "at")
-            if place in places:
+                nouns = dict.fromkeys((names[name][0], key[0]))
+                what = f"two {' or '.join(f'{noun}s' for noun in nouns)} have the name `{name}`"
+                doc.fault("E0307", what, here, hint="each needs a name of its own", also=also)
+            names.setdefault(name, here)
+        place = _place(table, catalog)
+        first = _first_there(doc, table, places.get(place, []) if place else [], catalog)
+        if place and first:
+            also = ("first given here", first)
+            if _is_at(table, catalog) == "i2c":
                 what = f"two sensors are at address 0x{place[1]:02x} of `{place[0]}`"
-                doc.fault("E0405", what, key, also=("first given here", places[place]))
-            places.setdefault(place, key)
+                doc.fault("E0405", what, key, also=also)
+            else:
+                what = f"pin {place[1]} of `{place[0]}` is used twice"
+                doc.fault("E0412", what, key, also=also)
+        if place:
+            places.setdefault(place, []).append(key)
     if len(sensors) > pipeline.queue:
         what = f"the queue of {pipeline.queue} is shorter than one round of {len(sensors)} sensors"
-        key = ("pipeline", "queue") if "queue" in _names(root.data.get("pipeline")) else ("sensor",)
-        doc.fault("W0702", what, key, hint=f"[pipeline] queue = {2 * len(sensors)}")
+        where: Key = ("sensor",)
+        if "queue" in _names(root.data.get("pipeline")):
+            where = ("pipeline", "queue")
+        doc.fault("W0702", what, where, hint=f"[pipeline] queue = {2 * len(sensors)}")
+    actuators = root.data.get("actuator", ())
+    if isinstance(actuators, list) and len(actuators) > NAMES_MAX:
+        doc.fault("E0204", f"at most {NAMES_MAX} actuators", ("actuator",))
+
+
+def _is_at(table: Mapping[str, Any], catalog: Catalog) -> str:
+    driver = catalog.drivers.get(str(table.get("driver")))
+    return (driver.at or "") if driver else ""
+
+
+def _first_there(
+    doc: Document, table: Mapping[str, Any], earlier: Sequence[Key], catalog: Catalog
+) -> Key | None:
+    """Whose place a sensor takes. Those of a driver that measures several quantities of one chip
+    share it, each with a quantity of its own."""
+    driver = catalog.drivers.get(str(table.get("driver")))
+    for key in earlier:
+        other = doc.data[str(key[0])][key[1]]
+        same = driver and driver.by and other.get("driver") == table["driver"]
+        if not driver or not same or other.get(driver.by) == table.get(driver.by):
+            return key
+    return None
+
+
+def _place(table: Mapping[str, Any], catalog: Catalog) -> tuple[str, int] | None:
+    """Bus and address, or port and pin; None for those that are nowhere that two cannot be."""
+    text = table.get("at")
+    kind = _is_at(table, catalog)
+    shape = {"gpio": PIN, "server": None}.get(kind, I2C)  # of an unknown driver: I2C
+    match = shape.fullmatch(text) if shape and isinstance(text, str) else None
+    return (match[1], int(match[2], 0 if match[2][:2].lower() == "0x" else 10)) if match else None
 
 
 _SENSOR = "add [[sensor]] with name, driver and every; `edgeuk drivers` lists drivers"

@@ -12,7 +12,7 @@ from string import Template
 from typing import Any
 
 from edgeuk import filters
-from edgeuk.gateway import Sensor
+from edgeuk.gateway import Actuator, At, Sensor
 from edgeuk.manifest import Driver
 from edgeuk.plan import Plan, Poll, SensorSpec
 from edgeuk.plans import driver_plan
@@ -55,7 +55,8 @@ class Group:
 
 def has_pipeline(image: Image) -> bool:
     """Whether sensors' readings go anywhere: not in a gateway that is nothing but a service."""
-    return bool(image.gateway.sensors) or image.gateway.service is None
+    gateway = image.gateway
+    return bool(gateway.sensors or gateway.actuators) or gateway.service is None
 
 
 def generate(image: Image, build_id: str = BUILD_ID_UNKNOWN) -> Generated:
@@ -131,6 +132,8 @@ def _config_h(image: Image, groups: Sequence[Group]) -> str:
         "// interrupt lines up to the highest in use",
         f"#define {'EK_IRQ_VECTORS':{width}} {vectors}",
         *_service_sizes(image, width),
+        *_actuator_sizes(image, width),
+        *_modem_sizes(image, width),
         "",
         "#endif",
     ]
@@ -146,6 +149,20 @@ def _service_sizes(image: Image, width: int) -> list[str]:
         f"#define {'EK_NET_LISTENERS':{width}} {service.listeners}",
         f"#define {'EK_SERVICE_STREAMS':{width}} {service.connections}",
     ]
+
+
+def _modem_sizes(image: Image, width: int) -> list[str]:
+    if "modem" not in image.board.roles:
+        return []
+    return ["// [roles] modem", f"#define {'EK_NET_PPP':{width}} 1"]
+
+
+def _actuator_sizes(image: Image, width: int) -> list[str]:
+    count = len(image.gateway.actuators)
+    return [
+        "// gateway.toml, [[actuator]]",
+        f"#define {'EK_ACTUATORS':{width}} {count}",
+    ] * (count > 0)
 
 
 def _soc_clock_hz(image: Image) -> int:
@@ -268,16 +285,10 @@ def _spec(sensor: Sensor) -> SensorSpec:
 
 def _plain_plan(driver: Driver, sensors: Sequence[Sensor], first: int) -> Plan:
     """One object, one poll and one channel for each sensor."""
-    code, polls, buses = [], [], set()
+    code, polls = [], []
     for channel, sensor in enumerate(sensors, first):
         symbol = f"{driver.name}_{channel}"
-        fields = []
-        if sensor.at is not None and driver.at == "i2c":
-            buses.add(sensor.at.target)
-            fields += [
-                ("bus", f"&ek_device_{sensor.at.target}"),
-                ("addr", f"{sensor.at.number:#x}"),
-            ]
+        fields = _at_fields(driver, sensor.at)
         fields.append(("channel", str(channel)))
         fields += [_sensor_field(driver, key, sensor) for key in sensor.props]
         code.append(f"// [[sensor]] {_comment(sensor.name)}")
@@ -286,8 +297,24 @@ def _plain_plan(driver: Driver, sensors: Sequence[Sensor], first: int) -> Plan:
             fields.append(("state", f"&{symbol}_state"))
         code += _object(f"static const struct {driver.name} {symbol}", fields)
         polls.append(Poll(symbol, f"{driver.name}_ops", (sensor.name,), sensor.every_ms))
-    externs = [f"extern const struct ek_i2c ek_device_{bus}; // devices.c" for bus in sorted(buses)]
+    externs = _externs(driver, [sensor.at for sensor in sensors])
     return Plan("\n".join([*externs, *code]), tuple(polls), (f"{driver.name}.h",))
+
+
+def _at_fields(driver: Driver, at: At | None) -> list[tuple[str, str]]:
+    """What a bus or a port adds to the object of what is on it."""
+    if at is not None and driver.at == "i2c":
+        return [("bus", f"&ek_device_{at.target}"), ("addr", f"{at.number:#x}")]
+    if at is not None and driver.at == "gpio":
+        return [("port", f"&ek_device_{at.target}"), ("pin", str(at.number))]
+    return []
+
+
+def _externs(driver: Driver, places: Iterable[At | None]) -> list[str]:
+    if driver.at not in ("i2c", "gpio"):
+        return []
+    devices = sorted({at.target for at in places if at})
+    return [f"extern const struct ek_{driver.at} ek_device_{d}; // devices.c" for d in devices]
 
 
 def _sensor_field(driver: Driver, key: str, sensor: Sensor) -> tuple[str, str]:
@@ -312,7 +339,11 @@ def _comment(text: str) -> str:
 
 def _pipeline_c(image: Image, groups: Sequence[Group]) -> str:
     sensors = [s for g in groups for s in g.sensors]
+    actuators = image.gateway.actuators
     headers = sorted({h for g in groups for h in g.plan.includes})
+    if actuators:
+        headers += ["app/actuators/actuators.h"]
+        headers += sorted({f"{a.driver}.h" for a in actuators} - set(headers))
     lines = [
         _head(image, "The pipeline", "gateway.toml"),
         *(f'#include "{h}"' for h in ("ek/i2c.h", "pipeline/filters.h", "pipeline/pipeline.h")),
@@ -323,7 +354,8 @@ def _pipeline_c(image: Image, groups: Sequence[Group]) -> str:
         lines += [group.plan.c_code.rstrip("\n"), ""]
     for channel, sensor in enumerate(sensors):
         lines += _filters(channel, sensor)
-    lines += [*_channels(sensors), "", *_polls(groups), "", *_settings(image)]
+    lines += [*_channels(sensors, actuators), "", *_polls(groups), ""]
+    lines += [*_actuators(image, len(sensors)), *_settings(image)]
     return "\n".join(lines) + "\n"
 
 
@@ -344,7 +376,7 @@ def _filters(channel: int, sensor: Sensor) -> list[str]:
     return [*lines, f"static const struct filter filters_{channel}[] = {{", *rows, "};", ""]
 
 
-def _channels(sensors: Sequence[Sensor]) -> list[str]:
+def _channels(sensors: Sequence[Sensor], actuators: Sequence[Actuator]) -> list[str]:
     rows = []
     for channel, s in enumerate(sensors):
         fields = [("name", c_string(s.name)), ("unit", c_string(s.unit))]
@@ -352,18 +384,54 @@ def _channels(sensors: Sequence[Sensor]) -> list[str]:
             fields += [("filters", f"filters_{channel}"), ("filter_count", str(len(s.filters)))]
         fields.append(("decimals", str(s.decimals)))
         rows.append("    {" + ", ".join(f".{k} = {v}" for k, v in fields) + "},")
+    rows += [f'    {{.name = {c_string(a.name)}, .unit = "", .decimals = 0}},' for a in actuators]
     return [
         "const struct channel pipeline_channels[] = {",
         *(rows or ["    {0}, // none"]),
         "};",
-        f"const uint16_t pipeline_channel_count = {len(sensors)};",
+        f"const uint16_t pipeline_channel_count = {len(sensors) + len(actuators)};",
     ]
+
+
+def _actuators(image: Image, first_channel: int) -> list[str]:
+    """An object and a row for each actuator; their states are channels behind the sensors'."""
+    actuators = image.gateway.actuators
+    if not actuators:
+        return []
+    drivers = {d.name: d for d in image.sensor_drivers}
+    lines, rows = [], []
+    for name in dict.fromkeys(a.driver for a in actuators):
+        lines += _externs(drivers[name], [a.at for a in actuators if a.driver == name])
+    for channel, a in enumerate(actuators, first_channel):
+        driver, symbol = drivers[a.driver], f"{a.driver}_{channel}"
+        fields = _at_fields(driver, a.at)
+        fields += [(key, _value(driver, key, value)) for key, value in a.props.items()]
+        lines.append(f"// [[actuator]] {_comment(a.name)}")
+        if driver.state:
+            lines.append(f"static struct {driver.name}_state {symbol}_state;")
+            fields.append(("state", f"&{symbol}_state"))
+        lines += _object(f"static const struct {driver.name} {symbol}", fields)
+        rows.append(
+            f"    {{&{driver.name}_ops, &{symbol}, .channel = {channel}, "
+            f".hold_ms = {a.hold_ms}, .initial = {_c_bool(a.initial)}, "
+            f".without_broker = ACTUATOR_{a.on_disconnect.upper()}, "
+            f".obey_retained = {_c_bool(a.obey_retained)}}},"
+        )
+    return [*lines, "const struct actuator actuators[EK_ACTUATORS] = {", *rows, "};", ""]
+
+
+def _c_bool(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def _polls(groups: Sequence[Group]) -> list[str]:
     polls = [poll for g in groups for poll in g.plan.polls]
+    # The first poll initialises a sensor. Pins are watched from then on, so theirs come at once.
+    pins = {poll.symbol for g in groups if g.driver.at == "gpio" for poll in g.plan.polls}
+    spread = iter(phases([p.period_ms for p in polls if p.symbol not in pins]))
     first, rows = 0, []
-    for poll, phase in zip(polls, phases([p.period_ms for p in polls]), strict=True):
+    for poll in polls:
+        phase = 0 if poll.symbol in pins else next(spread)
         rows.append(
             f"    {{&{poll.ops}, &{poll.symbol}, .period_ms = {poll.period_ms}, "
             f".phase_ms = {phase}, .channel = {first}, .channel_count = {len(poll.channels)}}},"

@@ -32,12 +32,14 @@ class Driver:
     budget: Mapping[str, Mapping[str, int]]  # arch -> {"text": bytes, "ram": bytes}
     props: Mapping[str, Prop]
     state: bool  # there is a `struct <name>_state`
-    at: str | None  # "i2c", "server" or None
+    at: str | None  # "i2c", "gpio", "server" or None
     cpus: tuple[str, ...]  # architectures it can work on; () for all
     unit: str  # sensors: SenML unit of the channel, "" for none
     decimals: int
     has_host: bool  # there is a host.py
     fixed: bool = False  # a gateway cannot change decimals, nor the unit where there is one
+    by: str = ""  # the property that says what is measured, and with it unit and decimals
+    channels: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # its choices -> those
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,11 @@ def load_driver(path: Path) -> Driver:
     root = Table(doc)
     folder = path.resolve().parent
     cls = root.choice("class", CLASSES, "uart" if not doc.complete else None)
-    at = root.choice("at", ("i2c", "server"), "") or None
+    at = root.choice("at", ("i2c", "gpio", "server"), "") or None
     channel = root.table("channel")
+    props = read_props(root.table("props"))
+    choosing = ["", *(n for n, p in props.items() if p.choices)]
+    by = channel.choice("by", choosing, "") or ""
     driver = Driver(
         name=folder.name,
         folder=folder,
@@ -102,7 +107,7 @@ def load_driver(path: Path) -> Driver:
         sources=_sources(root, folder),
         needs=root.texts("needs"),
         budget=_budget(root.table("budget")),
-        props=read_props(root.table("props")),
+        props=props,
         state=root.boolean("state", False),
         at=at,
         cpus=root.texts("cpus"),
@@ -110,6 +115,8 @@ def load_driver(path: Path) -> Driver:
         decimals=channel.integer("decimals", 0, high=9),
         has_host=(folder / "host.py").exists(),
         fixed="channel" in root,
+        by=by,
+        channels=_channels(channel, props[by].choices) if by else {},
     )
     channel.close()
     root.close()
@@ -117,8 +124,8 @@ def load_driver(path: Path) -> Driver:
         what = f"`{driver.name}` is not a driver name"
         hint = "small letters, digits and _, a letter first: the folder's name becomes a C name"
         root.fault("E0207", what, hint=hint)
-    if at and cls and cls != "sensor":
-        root.fault("E0410", "`at` is for sensors only", "at", hint="remove it")
+    if at and cls and cls not in ("sensor", "actuator"):
+        root.fault("E0410", "`at` is for sensors and actuators only", "at", hint="remove it")
     doc.check()
     return driver
 
@@ -201,6 +208,15 @@ def _budget(table: Table) -> dict[str, dict[str, int]]:
             sub.close(known=("text", "ram"))
     table.close()
     return budget
+
+
+def _channels(channel: Table, choices: tuple[str, ...]) -> dict[str, tuple[str, int]]:
+    channels = {}
+    for choice in choices:
+        table = channel.table(choice, required=True)
+        channels[choice] = (_unit(table), table.integer("decimals", 0, high=9))
+        table.close()
+    return channels
 
 
 def _unit(channel: Table) -> str:

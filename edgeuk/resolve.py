@@ -9,7 +9,7 @@ from edgeuk.board import ROLES, Board
 from edgeuk.catalog import Catalog, check_board
 from edgeuk.errors import ConfigError, ResolveError, UsageError
 from edgeuk.filters import feature as filter_feature
-from edgeuk.gateway import Gateway, check_on_board
+from edgeuk.gateway import At, Gateway, check_on_board
 from edgeuk.manifest import Arch, Component, Cpu, Driver
 from edgeuk.values import nearest
 
@@ -49,7 +49,7 @@ class Image:
     arch: Arch
     cpu: Cpu
     instances: tuple[Instance, ...]  # devices in use; a bus before what sits on it
-    sensor_drivers: tuple[Driver, ...]  # each once, sorted by name
+    sensor_drivers: tuple[Driver, ...]  # and of actuators; each once, sorted by name
     components: tuple[Part, ...]  # sorted by name; the architecture not among them
     reasons: Mapping[str, Chain]  # driver/x, device/x, component/x, arch/x, feature/x
 
@@ -146,6 +146,8 @@ def _why_not(image: Image, name: str, catalog: Catalog) -> str:
     if kind == "driver":
         if catalog.drivers[plain].cls == "sensor":
             return f"no sensor of {gateway} uses it"
+        if catalog.drivers[plain].cls == "actuator":
+            return f"no actuator of {gateway} uses it"
         devices = [d.name for d in board.devices.values() if d.driver == plain]
         if devices:
             return f"no role and no sensor needs device {devices[0]} of board {board.name}"
@@ -181,11 +183,15 @@ class _Search:
         chain = (f"board {self.board.name} has cpu {self.board.cpu}", f"{arch.name} is its kind")
         self.provided |= set(arch.provides)
         self.reasons[arch.name] = chain
-        if self.gateway.sensors or not self.gateway.service:
-            self.need("mqtt", (f"{file} asks for mqtt",))
+        self._modem()
+        gateway = self.gateway
+        if gateway.sensors or gateway.actuators or not gateway.service:
+            if gateway.actuators or gateway.service or not self._is_serial():
+                self.need("mqtt", (f"{file} asks for mqtt",))
             self.need("pipeline", (f"{file} has sensors: it asks for pipeline",))
             self._sensors(file)
             self.need("app", ("every gateway with sensors asks for app",))
+            self._actuators(file)
         else:
             self.need("service", (f"{file} has a service and no sensors: it asks for service",))
         if self.gateway.service:
@@ -194,10 +200,23 @@ class _Search:
         for role, name in self.board.roles.items():
             self._device(name, (), f"board {self.board.name} has role {role}: device/{name}")
 
+    def _is_serial(self) -> bool:
+        """Whether readings leave as frames on the console, for want of a network."""
+        return not self._available("mqtt", set()) and self._available("app", set())
+
+    def _modem(self) -> None:
+        """A serial line to the network, instead of an Ethernet device or where that is missing."""
+        if "modem" not in self.board.roles:
+            return
+        if "uplink" not in self.board.roles:
+            self.provided.add("eth")
+        self.need("ppp", (f"board {self.board.name} has role modem",))
+
     def image(self) -> Image:
         """The result."""
         arch = self.catalog.archs[self.arch]
         drivers = {s.driver for s in self.gateway.sensors}
+        drivers |= {a.driver for a in self.gateway.actuators}
         return Image(
             board=self.board,
             gateway=self.gateway,
@@ -309,12 +328,29 @@ class _Search:
             below = {"i2c": sensor.at.target} if sensor.at and driver.at == "i2c" else {}
             if below:
                 self._device(below["i2c"], (*chain[:-1], f"{chain[-1]} over i2c"))
+            self._port(driver, sensor.at, chain)
             needs = (need for need in driver.needs if need not in below)
             self._needs(needs, chain)
             for step in sensor.filters:
                 self._feature(filter_feature(step.kind), f"sensor {sensor.name}")
         encoding = self.gateway.pipeline.encoding
         self._feature(encoding.replace("+", "-"), f"encoding {encoding}")
+
+    def _actuators(self, file: str) -> None:
+        for actuator in self.gateway.actuators:
+            self.need("actuators", (f"{file} has actuators: it asks for actuators",))
+            driver = self.catalog.drivers[actuator.driver]
+            where = f" at {actuator.at.text}" if actuator.at else ""
+            chain: Chain = (f"{file} has actuator {actuator.name}{where}",)
+            chain = (*chain, f"driver/{driver.name} switches it")
+            self.reasons.setdefault(f"driver/{driver.name}", chain)
+            self._port(driver, actuator.at, chain)
+            self._needs(driver.needs, chain)
+
+    def _port(self, driver: Driver, at: At | None, chain: Chain) -> None:
+        """The port of what is at a pin."""
+        if driver.at == "gpio" and at:
+            self._device(at.target, (*chain[:-1], f"{chain[-1]} at a pin"))
 
     def _feature(self, name: str, who: str) -> None:
         """Link an optional part of whichever component in the image has it."""

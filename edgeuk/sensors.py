@@ -28,11 +28,12 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """Where a sensor is: `i2c0:0x48` (bus and address) or `main/1` (server and unit)."""
+    """Where a sensor is: `i2c0:0x48` (bus and address), `gpio0:5` (port and pin) or `main/1`
+    (server and unit)."""
 
     text: str
     target: str  # device or server name
-    number: int  # I2C address or unit
+    number: int  # I2C address, pin or unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def read_sensor(table: Table, catalog: Catalog, servers: set[str]) -> Sensor | N
             table.fault("E0301", what, "driver", hint=nearest(driver_name, sensors))
         _filters(table, 9, every_ms)
         return None
-    at = _at(table, driver, servers)
+    at = read_at(table, driver, servers)
     unit, decimals = _channel(table, driver)
     filters = _filters(table, decimals, every_ms)
     props = check_props(table, driver.props, f"driver `{driver.name}`", fill=not driver.has_host)
@@ -85,22 +86,31 @@ def read_sensor(table: Table, catalog: Catalog, servers: set[str]) -> Sensor | N
 
 
 I2C = re.compile(r"([a-z][a-z0-9_]*):(0[xX][0-9A-Fa-f]+|[0-9]+)")
+PIN = re.compile(r"([a-z][a-z0-9_]*):([0-9]{1,3})")
 _SERVER = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)(?:/([0-9]{1,9}))?")
 
 
-def _at(table: Table, driver: Driver, servers: set[str]) -> At | None:
+_PLACES = {  # `at` of a driver -> shape, what it is, example
+    "i2c": (I2C, "bus and address", "i2c0:0x48"),
+    "gpio": (PIN, "port and pin", "gpio0:5"),
+    "server": (_SERVER, "server and unit", "main/1"),
+}
+
+
+def read_at(table: Table, driver: Driver, servers: set[str]) -> At | None:
+    """Where a sensor or an actuator is; None where the driver needs no place, or after a fault."""
     if driver.at is None:
         if table.take("at") is not None:
             what = f"driver `{driver.name}` is not at any place"
             table.fault("E0404", what, "at", of_key=True, hint="remove `at`")
         return None
-    example = 'at = "i2c0:0x48"' if driver.at == "i2c" else 'at = "main/1"'
+    shape, form, place = _PLACES[driver.at]
+    example = f'at = "{place}"'
     text = table.text("at", hint=example)
     if "at" in table.bad or not text:
         return None
-    match = (I2C if driver.at == "i2c" else _SERVER).fullmatch(text)
+    match = shape.fullmatch(text)
     if not match:
-        form = "bus and address" if driver.at == "i2c" else "server and unit"
         table.fault("E0404", f"`{text}` is not {form}", "at", hint=f"such as {example}")
         return None
     if driver.at == "i2c":
@@ -113,6 +123,8 @@ def _at(table: Table, driver: Driver, servers: set[str]) -> At | None:
             table.fault("E0204", what, "at", hint=hint)
             return None
         return At(text, match[1], number)
+    if driver.at == "gpio":
+        return At(text, match[1], int(match[2]))
     number = int(match[2] or 255)
     if number > 255:
         table.fault("E0204", f"a unit is 0 to 255, not {number}", "at")
@@ -125,18 +137,19 @@ def _at(table: Table, driver: Driver, servers: set[str]) -> At | None:
 
 def _channel(table: Table, driver: Driver) -> tuple[str, int]:
     """Unit and decimals: the driver's where it says them, else the user's."""
-    unit = table.text("unit", driver.unit)
-    decimals = table.integer("decimals", driver.decimals, high=9)
+    own_unit, own_decimals = driver.unit, driver.decimals
+    what_of = table.data.get(driver.by, driver.props[driver.by].default) if driver.by else None
+    if isinstance(what_of, str) and what_of in driver.channels:
+        own_unit, own_decimals = driver.channels[what_of]
+    unit = table.text("unit", own_unit)
+    decimals = table.integer("decimals", own_decimals, high=9)
     if driver.fixed:
-        for key, value, own in (
-            ("unit", unit, driver.unit),
-            ("decimals", decimals, driver.decimals),
-        ):
+        for key, value, own in (("unit", unit, own_unit), ("decimals", decimals, own_decimals)):
             if value != own and own != "" and key not in table.bad:
                 what = f"driver `{driver.name}` gives {key} {own}; it cannot be changed"
                 hint = "remove it; filters `multiply` and `round` change values"
                 table.fault("E0410", what, key, hint=hint)
-        unit, decimals = driver.unit or unit, driver.decimals
+        unit, decimals = own_unit or unit, own_decimals
     if unit and unit not in UNITS and not unit.startswith("x-") and "unit" not in table.bad:
         table.fault("E0308", f"unknown unit `{unit}`", "unit", hint=unit_hint(unit))
     return unit, decimals

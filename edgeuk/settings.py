@@ -33,7 +33,7 @@ def read_name(root: Table, *, required: bool) -> str:
 
 
 def read_settings(root: Table, *, secrets: bool) -> Settings:
-    """[mqtt], [network], [servers], [service]; a password only where `secrets` are allowed.
+    """[mqtt], [network], [servers], [modem], [service]; passwords only where `secrets` are allowed.
 
     In a gateway file [mqtt] and [service] have more keys, which the caller reads: they are
     compiled in.
@@ -44,6 +44,7 @@ def read_settings(root: Table, *, secrets: bool) -> Settings:
     mqtt.close(known=() if secrets else ("qos",), hints={"host": _URL_HINT, "port": _URL_HINT})
     _read_network(root.table("network"), values)
     _read_servers(root.table("servers"), values)
+    _read_modem(root.table("modem"), values, secrets)
     service = root.table("service")
     if "port" in service:
         values["service.port"] = str(service.integer("port", low=1, high=65_535))
@@ -169,6 +170,26 @@ def _read_address(table: Table, values: Settings) -> tuple[int, int] | None:
 
 
 _ADDRESS = 'such as address = "192.168.1.20/24"'
+
+
+def _read_modem(table: Table, values: Settings, secrets: bool) -> None:
+    """What a cellular modem is told; boards without one do not look at it."""
+    shapes = {
+        "apn": ("[A-Za-z0-9.-]{1,100}", "an access point's name", 'such as apn = "iot.example"'),
+        "number": ("[0-9*#+]{1,32}", "a number to dial", "digits, *, # and +"),
+    }
+    for name, (pattern, meaning, hint) in shapes.items():
+        if text := table.text(name, "", pattern=pattern, meaning=meaning, hint=hint):
+            values[f"modem.{name}"] = text
+    if user := table.text("user", "", max_length=128):
+        values["modem.user"] = user
+    if "password" in table and not secrets:
+        table.known.add("password")
+        what = "a password does not belong into the gateway file"
+        table.fault("E0403", what, "password", of_key=True, hint=PASSWORD_HINT)
+    elif password := table.text("password", "", max_length=128):
+        values["modem.password"] = password
+    table.close()
 
 
 def _read_servers(table: Table, values: Settings) -> None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PYTHON = [
     "errors",
     # texts and files
-    "values paths places cache filters plan senml apt",
+    "values paths places cache filters plan senml apt serial_frames",
     "codes document third_party",
     "tables toolchain",
     # what is there to choose from
@@ -22,6 +22,7 @@ PYTHON = [
     "catalog plans scaffold",
     # what the user wants
     "sensors",
+    "actuators",
     "gateway",
     "resolve device_config",
     # what becomes of it; pack is below build, which ends with it
@@ -30,7 +31,8 @@ PYTHON = [
     "units",
     "objects ninja",
     "build",
-    "run probe",
+    "run",
+    "probe",
     "flash ota",
     "hil",
     "cli",
@@ -38,7 +40,7 @@ PYTHON = [
 C = [
     "ek",
     "config.h",
-    "arch libc pci virtio",
+    "arch libc pci virtio gpio",
     "kernel",
     "net storage",
     "mqtt ota",

@@ -67,8 +67,8 @@ KINDS = ("driver", "board")
 
 
 @app.command(
-    epilog="Examples:  edgeuk new greenhouse && cd greenhouse && edgeuk run;  "
-    "edgeuk new driver mcp9808;  edgeuk new board my-board --like imx6ul-evk"
+    epilog="Example:  edgeuk new greenhouse && cd greenhouse && edgeuk run; "
+    "or edgeuk new driver mcp9808; or edgeuk new board my-board --like imx6ul-evk"
 )
 def new(
     name: str = typer.Argument(

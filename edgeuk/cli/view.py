@@ -15,6 +15,7 @@ from edgeuk.run.monitor import Message
 from edgeuk.senml import Reading, SenmlError
 
 CONSOLE_LINES = 6
+ORDINARY = (b"power-on", b"reset", b"restart")  # reasons of a boot that nobody need look into
 
 
 class View:
@@ -39,6 +40,8 @@ class View:
         for reading in _readings(message, "data"):
             self.count += 1
             self.reading(reading)
+        if message is not None and message.kind == "boot" and message.payload not in ORDINARY:
+            self.console(f"the gateway booted: {message.payload.decode(errors='replace')}")
 
     def reading(self, reading: Reading) -> None:
         """One that arrived."""

@@ -18,7 +18,7 @@ WAITING_MAX = 100_000  # messages; a reader that falls this far behind loses the
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One publication: `kind` is the topic's last part, "data", "status" or "stats"."""
+    """One publication: `kind` is the topic's last part: "data", "status", "stats" or "boot"."""
 
     kind: str
     payload: bytes

@@ -8,14 +8,15 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from edgeuk.errors import DeviceError
 
+CHUNK = 65_536
 LINES_MAX = 20_000  # kept per process; older ones are in the log file
 STOP_S = 5.0  # from SIGTERM to SIGKILL
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -48,6 +49,8 @@ class Process:
         self.lines: list[str] = []
         self._env, self._cwd, self._on_line = env, cwd, on_line
         self._log, self._pass_fds = log, pass_fds
+        # What takes the output first, and returns the text in it; b"" at its end. Set before entry.
+        self.text_of: Callable[[bytes], bytes] | None = None
         self._changed = threading.Condition()
         self._closed = False
 
@@ -130,11 +133,23 @@ class Process:
         if self._child.stdout and not self._reader.is_alive():
             self._child.stdout.close()
 
+    def _raw_lines(self, output: IO[bytes]) -> Iterator[bytes]:
+        if self.text_of is None:
+            yield from output
+            return
+        line = b""
+        while data := os.read(output.fileno(), CHUNK):
+            *lines, line = (line + self.text_of(data)).split(b"\n")
+            yield from (whole + b"\n" for whole in lines)
+        line += self.text_of(b"")
+        if line:
+            yield line
+
     def _read(self) -> None:
         assert self._child.stdout
         sink = self._log.open("wb") if self._log else None
         try:
-            for raw in self._child.stdout:
+            for raw in self._raw_lines(self._child.stdout):
                 if sink:
                     sink.write(raw)
                     sink.flush()

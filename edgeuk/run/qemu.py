@@ -17,6 +17,7 @@ from typing import Any, Self
 from edgeuk.board import Board
 from edgeuk.errors import DeviceError
 from edgeuk.run import emulator
+from edgeuk.run.ppp import Modem
 from edgeuk.run.process import Process
 
 HOST_ADDRESS = "10.0.2.2"  # the machine that runs QEMU, as its user networking shows it to a guest
@@ -43,6 +44,7 @@ class Qemu(Process):
         self._qmp: Qmp | None = None
         # Both ends are there before QEMU is: nothing to wait for, no name for others to meet.
         self._ours, self._theirs = socket.socketpair()
+        self._modem = Modem(netdev) if board.qemu.modem_serial else None
         self._folder = tempfile.TemporaryDirectory(prefix="edgeuk-")
         folder = Path(self._folder.name)
         (folder / "config.bin").write_bytes(device_config)
@@ -50,10 +52,12 @@ class Qemu(Process):
         argv = [
             *(*found.command, "-machine", board.qemu.machine),
             *("-accel", "tcg", "-display", "none", "-monitor", "none", "-nodefaults"),
+            *("-serial", "null") * board.qemu.console_serial,
             *("-serial", "stdio", "-no-reboot"),
             *("-chardev", f"socket,id=qmp,fd={self._theirs.fileno()}"),
             *("-mon", "chardev=qmp,mode=control"),
-            *("-netdev", netdev),
+            *(("-netdev", netdev) if netdev else ()),
+            *(self._modem.options(board.qemu.modem_serial) if self._modem else ()),
             *board.qemu.args,
             *("-kernel", str(image)),
             *("-device", f"loader,file={folder}/config.bin,addr={config.base:#x},force-raw=on"),
@@ -63,7 +67,7 @@ class Qemu(Process):
             argv,
             log=log,
             on_line=on_line,
-            pass_fds=[self._theirs.fileno()],
+            pass_fds=[self._theirs.fileno(), *(self._modem.descriptors if self._modem else ())],
             env=emulator.environment(found),
         )
 
@@ -74,6 +78,8 @@ class Qemu(Process):
             self._close()
             raise
         self._theirs.close()
+        if self._modem:
+            self._modem.start()
         return self
 
     def __exit__(
@@ -90,6 +96,8 @@ class Qemu(Process):
             self._qmp.close()
         self._ours.close()
         self._theirs.close()
+        if self._modem:
+            self._modem.close()
         self._folder.cleanup()
 
     def qmp(self, command: str, /, **arguments: Any) -> Any:

@@ -17,6 +17,7 @@ from edgeuk.run import host, qemu
 from edgeuk.run.broker import Broker
 from edgeuk.run.monitor import Monitor
 from edgeuk.run.process import Process
+from edgeuk.run.serial import Bridge, is_serial
 
 LOOPBACK = ("localhost", "127.0.0.1")
 MQTT_PORT = 1883
@@ -36,13 +37,16 @@ class Uplink:
     """The network between this machine and the gateway."""
 
     host: str  # this machine's address as the gateway sees it
-    netdev: str  # QEMU's -netdev, "" for the host board
+    netdev: str  # QEMU's -netdev, "" for boards without
 
 
 def uplink(board: Board, values: Mapping[str, str]) -> Uplink:
-    """QEMU's user network, laid around the gateway's static address where it has one."""
+    """QEMU's user network, laid around the gateway's static address where it has one; none for a
+    board that has no use for it."""
     if board.qemu is None:
         return Uplink(host.HOST_ADDRESS, "")
+    if is_serial(board):
+        return Uplink(qemu.HOST_ADDRESS, "")
     address = values.get("net.address")
     forward = ""
     if port := values.get("service.port"):  # from this machine only
@@ -158,5 +162,8 @@ def session(
             machine = host.Host(image, blob, log=log, on_line=on_line)
         else:
             machine = qemu.Qemu(board, image, blob, netdev=net.netdev, log=log, on_line=on_line)
+        if is_serial(board):
+            bridge = Bridge(seen_from_here, port, topic, user, password)
+            machine.text_of = stack.enter_context(bridge).feed
         stack.enter_context(machine)
         yield Session(machine, monitor, what)

@@ -21,6 +21,9 @@ static void end(void *arg) {
 
 _Noreturn void ek_main(void) {
     kernel_init();
+#ifdef EK_ACTUATORS // config.h: the gateway has some
+    actuators_start();
+#endif
     net_init();
     pipeline_start();
     publisher_start();

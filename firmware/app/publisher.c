@@ -7,6 +7,7 @@
 #include "config.h"
 #include "ek/device_config.h"
 #include "ek/log.h"
+#include "kernel/kernel.h"
 #include "mqtt/client.h"
 #include "mqtt/mqtt.h"
 #include "pipeline/pipeline.h"
@@ -16,16 +17,19 @@
 enum { TOPIC_BASE_MAX = 64 };    // bytes of `mqtt.topic`; edgeuk checks it when it writes the blob
 enum { MESSAGE_BYTES_MIN = 64 }; // one record with the longest usual name; below it give up
 
-static const char *const suffixes[] = {
-    [TOPIC_DATA] = "data", [TOPIC_STATUS] = "status", [TOPIC_STATISTICS] = "stats"};
+static const char *const suffixes[] = {[TOPIC_DATA] = "data",
+                                       [TOPIC_STATUS] = "status",
+                                       [TOPIC_STATISTICS] = "stats",
+                                       [TOPIC_BOOT] = "boot"};
 static char base[TOPIC_BASE_MAX + 2]; // "<mqtt.topic>/"
 static uint8_t outbox[EK_MQTT_OUTBOX_BYTES], receive[EK_MQTT_RECEIVE_BYTES];
 static uint8_t message[EK_MESSAGE_BYTES];
 static struct mqtt_client client;
 static struct mqtt_options options;
+static const struct publisher_listener *listener; // NULL: none
 static uint32_t unsendable;
 static int online_id; // of the status "online": on its way, 0: acknowledged, EK_EAGAIN: due
-static bool started;
+static bool started, boot_told;
 
 static void topic_of(char *out, size_t size, enum topic topic) {
     ek_format(out, size, "%s%s", base, suffixes[topic]);
@@ -47,14 +51,19 @@ int publisher_send(enum topic topic, const uint8_t *payload, uint16_t len, uint8
     return mqtt_publish(&client, &out);
 }
 
-// Before any reading the broker hears that we are online, once; false while there is no room for
-// it.
+// Before any reading the broker hears that we are online, and once per boot why it began; false
+// while there is no room for it.
 static bool announce(void) {
     static const uint8_t online[] = "online";
     if (online_id == EK_EAGAIN) {
         online_id = publisher_send(TOPIC_STATUS, online, sizeof online - 1, 1, 1);
     }
-    return online_id != EK_EAGAIN;
+    if (online_id != EK_EAGAIN && !boot_told) {
+        const char *why = kernel_boot_report();
+        int id = publisher_send(TOPIC_BOOT, (const uint8_t *)why, (uint16_t)strlen(why), 1, 1);
+        boot_told = id != EK_EAGAIN;
+    }
+    return online_id != EK_EAGAIN && boot_told;
 }
 
 // Empty the queue into the client until one of them ends. A pack too large for this broker is made
@@ -88,6 +97,9 @@ static void on_connected(void *arg, bool session_present) {
     online_id = online_id > 0 ? online_id : EK_EAGAIN; // one that waits is sent again anyway
     (void)announce();
     statistics_send();
+    if (listener != NULL) {
+        listener->connection(true);
+    }
     drain();
 }
 
@@ -95,7 +107,26 @@ static void on_disconnected(void *arg, int status, uint8_t reason, uint32_t retr
     (void)arg;
     ek_log("mqtt: %s:%u: %s (reason 0x%02x), next attempt in %u ms", options.host, options.port,
            ek_status_name(status), reason, (unsigned)retry_ms);
+    if (listener != NULL) {
+        listener->connection(false);
+    }
 }
+
+static void on_message(void *arg, const struct mqtt_message *in) {
+    (void)arg;
+    size_t len = strlen(base);
+    if (in->topic_len >= len && memcmp(in->topic, base, len) == 0) {
+        listener->message(in->topic + len, in->topic_len - len, in);
+    }
+}
+
+static void subscribe(void) {
+    static char filter[sizeof base + 8];
+    ek_format(filter, sizeof filter, "%s%s", base, listener->filter);
+    (void)mqtt_subscribe(&client, filter, 0); // the only one: there is room
+}
+
+void publisher_listen(const struct publisher_listener *who) { listener = who; }
 
 static void on_room(void *arg) {
     (void)arg;
@@ -146,6 +177,7 @@ void publisher_start(void) {
         .outbox_size = sizeof outbox,
         .on_connected = on_connected,
         .on_disconnected = on_disconnected,
+        .on_message = listener != NULL ? on_message : NULL,
         .on_acknowledged = on_acknowledged,
         .on_room = on_room,
     };
@@ -163,4 +195,7 @@ void publisher_start(void) {
                                       .retain = true};
     started = true;
     mqtt_start(&client, &options);
+    if (listener != NULL) {
+        subscribe();
+    }
 }

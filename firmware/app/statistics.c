@@ -2,7 +2,9 @@
 // Counters count from boot; bytes are high-water marks, beside what there is.
 #include <string.h>
 #include "app/app.h"
+#include "config.h"
 #include "ek/clock.h"
+#include "ek/counters.h"
 #include "ek/loop.h"
 #include "ek/timer.h"
 #include "kernel/kernel.h"
@@ -27,6 +29,10 @@ static const char fields[] = "uptime\0s\0"
                              "unsendable\0\0"
                              "lost\0\0"
                              "refused\0\0"
+#ifdef EK_ACTUATORS // config.h
+                             "commands\0\0"
+                             "commands_refused\0\0"
+#endif
                              "queue_max\0\0"
                              "queue_size\0\0"
                              "stack_max\0B\0"
@@ -38,6 +44,9 @@ static const char fields[] = "uptime\0s\0"
                              "frames_lost\0\0"
                              "link_losses\0\0"
                              "address_changes\0\0"
+                             "bus_recoveries\0\0"
+                             "device_restarts\0\0"
+                             "device_errors\0\0"
                              "idle\0/\0";
 
 static size_t encode(uint8_t *out, size_t size) {
@@ -60,6 +69,10 @@ static size_t encode(uint8_t *out, size_t size) {
         publisher_unsendable(),
         mqtt->lost,
         mqtt->refused,
+#ifdef EK_ACTUATORS
+        actuators_get_counters()->commands,
+        actuators_get_counters()->refused,
+#endif
         pipeline.queue_max,
         pipeline.queue_size,
         (uint32_t)kernel_stack_used(),
@@ -71,6 +84,9 @@ static size_t encode(uint8_t *out, size_t size) {
         net.drops_in + net.drops_out,
         net.link_losses,
         net.address_changes,
+        ek_counters.bus_recoveries,
+        ek_counters.device_restarts,
+        ek_counters.device_errors,
         ek_loop_idle_permille(),
     };
 

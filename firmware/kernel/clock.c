@@ -2,6 +2,7 @@
 #include "arch/arch.h"
 #include "ek/clock.h"
 #include "ek/log.h"
+#include "kernel/internal.h"
 
 static int64_t boot_unix_ms;
 static bool known;
@@ -22,4 +23,5 @@ void ek_clock_set_unix_ms(int64_t unix_ms, const char *source) {
     }
     boot_unix_ms = boot_ms;
     known = true;
+    rtc_learn(source);
 }

@@ -17,8 +17,8 @@ static uint32_t little32(const uint8_t *p) {
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-// IEEE 802.3, reflected. By bits: once per boot, over some hundred bytes, a table does not pay.
-static uint32_t crc32(const uint8_t *data, size_t len) {
+// By bits: once or twice per boot, over some hundred bytes, a table does not pay.
+uint32_t crc32(const uint8_t *data, size_t len) {
     uint32_t crc = UINT32_MAX;
     for (size_t i = 0; i < len; i++) {
         crc ^= data[i];

@@ -31,4 +31,5 @@ void kernel_init(void) {
         ek_log("config: damaged, ignored");
     }
     watchdog_report();
+    rtc_start();
 }

@@ -30,6 +30,9 @@ int device_config_use(const uint8_t *blob, size_t size_max);
 // CRC-32 of the configuration in use, 0 without one.
 uint32_t device_config_crc(void);
 
+// IEEE 802.3, reflected.
+uint32_t crc32(const uint8_t *data, size_t len);
+
 // stack.c: fill what is unused of the stack with a pattern.
 void stack_paint(void);
 
@@ -41,7 +44,21 @@ void watchdog_report(void);
 void watchdog_feed(void);
 // The loop calls the function at `where` next; 0: none, it sleeps.
 void watchdog_runs(uintptr_t where);
-// A panic, of which the watchdog's warning may be the cause; an end on purpose.
+// A panic, of which the watchdog's warning may be the cause.
 void watchdog_panic(void);
-void watchdog_forget(void);
+
+// rtc.c: ask the board's real-time clock for the time; tell it the time that `source` knows.
+void rtc_start(void);
+void rtc_learn(const char *source);
+
+// crash.c: read what the last boot left behind, into kernel_boot_report(), and begin a record of
+// this one. `expired`: the watchdog says that it ended it. True if a watchdog did, or may have.
+bool crash_begin(bool expired);
+// The loop calls the function at `where` next; 0: none, it sleeps.
+void crash_runs(uintptr_t where);
+// This boot ends: by a panic, with up to four of the `count` addresses; by the watchdog's warning
+// (returns what runs), on purpose.
+void crash_panic(const char *format, va_list args, const uintptr_t *pcs, size_t count);
+uintptr_t crash_hung(void);
+void crash_ended(void);
 #endif

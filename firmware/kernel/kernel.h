@@ -15,6 +15,10 @@ void kernel_init(void);
 // (RDRAND, RNDR), "clock jitter (weak)".
 const char *kernel_entropy_source(void);
 
+// Why this boot began, in one line: "power-on", "reset" (from outside), "restart" (on purpose),
+// "watchdog: reset the board; last ran: 0x..", "panic: <reason> at 0x..".
+const char *kernel_boot_report(void);
+
 // Highest use of the stack so far, in bytes, of kernel_stack_size() (painted at boot).
 size_t kernel_stack_used(void);
 size_t kernel_stack_size(void);

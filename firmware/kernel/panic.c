@@ -1,4 +1,4 @@
-// panic.c: the end (ek/panic.h). Left for later: a crash record for the next boot.
+// panic.c: the end (ek/panic.h). The next boot tells of it (crash.c).
 #include <stdarg.h>
 #include "arch/arch.h"
 #include "ek/assert.h"
@@ -24,20 +24,12 @@ static _Noreturn void reset(void) {
 
 _Noreturn void ek_exit(int code) {
     if (code != EK_EXIT_PANIC) {
-        watchdog_forget();
+        crash_ended();
     }
     if (ek_role_power.ops) {
         ek_role_power.ops->exit(ek_role_power.dev, code);
     }
     reset();
-}
-
-static void print_backtrace(void) {
-    uintptr_t pcs[BACKTRACE_MAX];
-    size_t count = arch_backtrace(pcs, BACKTRACE_MAX);
-    for (size_t i = 0; i < count; i++) {
-        ek_log("  at %p", (void *)pcs[i]);
-    }
 }
 
 _Noreturn void ek_panic(const char *format, ...) {
@@ -48,8 +40,15 @@ _Noreturn void ek_panic(const char *format, ...) {
         va_start(args, format);
         log_list("panic: ", format, args);
         va_end(args);
+        uintptr_t pcs[BACKTRACE_MAX];
+        size_t count = arch_backtrace(pcs, BACKTRACE_MAX);
+        va_start(args, format);
+        crash_panic(format, args, pcs, count);
+        va_end(args);
         watchdog_panic();
-        print_backtrace();
+        for (size_t i = 0; i < count; i++) {
+            ek_log("  at %p", (void *)pcs[i]);
+        }
     }
     if (ek_device_config_u32("exit.on_panic", 0) == 1) {
         ek_exit(EK_EXIT_PANIC);

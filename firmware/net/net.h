@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include "ek/eth.h"
 #include "ek/net.h"
+#include "ek/uart.h"
 
 // Bring up the uplink with the device configuration's keys net.* (DHCP without them) and start
 // SNTP. Survives a missing device: says so and never comes up.
@@ -23,4 +24,5 @@ void net_get_stats(struct net_stats *stats);
 
 // Defined by the generated devices.c; ops NULL where the board has none (host).
 extern const struct ek_eth ek_role_uplink;
+extern const struct ek_uart ek_role_modem; // only on boards that have one
 #endif

@@ -35,6 +35,16 @@ void ek_pci_write32(uint32_t function, uint32_t offset, uint32_t value) {
     ek_out32(CONFIG_DATA, value);
 }
 
+void ek_pci_write16(uint32_t function, uint32_t offset, uint16_t value) {
+    ek_out32(CONFIG_ADDRESS, CONFIG_ENABLE | function | (offset & 0xfc));
+    ek_out16(CONFIG_DATA + (offset & 2), value);
+}
+
+void ek_pci_write8(uint32_t function, uint32_t offset, uint8_t value) {
+    ek_out32(CONFIG_ADDRESS, CONFIG_ENABLE | function | (offset & 0xfc));
+    ek_out8(CONFIG_DATA + (offset & 3), value);
+}
+
 bool ek_pci_next(struct ek_pci_scan *scan, uint32_t *function) {
     while (scan->next >> BUS_SHIFT <= scan->last_bus) {
         uint32_t here = scan->next;

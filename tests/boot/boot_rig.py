@@ -9,6 +9,7 @@ from edgeuk.catalog import find_board, load_catalog
 from edgeuk.resolve import Image
 from edgeuk.run.monitor import Message, Monitor
 from edgeuk.run.process import Process
+from edgeuk.run.serial import is_serial
 from edgeuk.senml import Reading
 
 TOPIC = "test/gateway"
@@ -21,8 +22,12 @@ topic = "{TOPIC}"
 """
 LIMIT_S = 60.0  # back-off and time-outs of the image add up; a loaded machine doubles them
 _CATALOG = load_catalog()
-BOARDS = sorted(_CATALOG.boards)  # a new board is tested by being there
-EMULATED = [name for name in BOARDS if find_board(_CATALOG, name).qemu is not None]
+EMULATED = [n for n in sorted(_CATALOG.boards) if find_board(_CATALOG, n).qemu is not None]
+# All that run here; a new board is tested by being there.
+BOARDS = sorted([*EMULATED, "host"])
+# Those that reach a broker themselves; for the others, frames on the console are published.
+NETWORKED = [name for name in BOARDS if not is_serial(find_board(_CATALOG, name))]
+NETWORKED_EMULATED = [name for name in EMULATED if name in NETWORKED]
 WAVE = """
 [pipeline]
 statistics = "1s"
@@ -46,6 +51,11 @@ class Built:
 
     image: Image
     result: BuildResult
+
+
+def unconnected(board: str) -> str:
+    """What the console says when readings reach no broker."""
+    return "no broker" if board in NETWORKED else "no network"
 
 
 def collect(monitor: Monitor, enough: Enough, limit_s: float = LIMIT_S) -> list[Message]:

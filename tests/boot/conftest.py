@@ -24,6 +24,7 @@ from edgeuk.run.host import Host
 from edgeuk.run.monitor import Monitor
 from edgeuk.run.process import Process
 from edgeuk.run.qemu import Qemu
+from edgeuk.run.serial import Bridge, is_serial
 from edgeuk.run.session import localised, uplink
 
 
@@ -89,6 +90,11 @@ def boot(tmp_path: Path) -> Iterator[Boot]:
                     extra=extra,
                     log=log,
                 )
+            if is_serial(board):
+                name = every.get("mqtt.host", "")
+                port, topic = int(every.get("mqtt.port", "1883")), every.get("mqtt.topic", "")
+                bridge = Bridge("127.0.0.1" if name == "localhost" else name, port, topic)
+                machine.text_of = stack.enter_context(bridge).feed
             return stack.enter_context(machine)
 
         yield start

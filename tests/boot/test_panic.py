@@ -75,6 +75,7 @@ BAD_ADDRESS = {  # nothing answers there; the Cortex-M3 has no Arm state to call
     "virt-aarch64": "0x7fffffff0000ull",
     "lm3s6965evb": "0x70000000u",
     "imx6ul-evk": "0x70000000u",
+    "microbit": "0x70000000u",
 }
 WAYS = [(board, how) for board in EMULATED for how in ("assert", "instruction")]
 WAYS += [(board, "address") for board in BAD_ADDRESS]

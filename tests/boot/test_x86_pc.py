@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,50 @@ def test_every_kind_of_card_wakes_a_machine_that_sleeps(service, machine, card):
             client.get(f"/{number}")
             times.append(time.monotonic() - start)
     assert statistics.median(times) < ANSWER_S, times
+
+
+@pytest.mark.parametrize("machine", ["pc", "q35"])
+def test_an_intel_card_serves_and_wakes_a_machine_that_sleeps(service, machine):
+    command = LITERAL.replace("-no-acpi", f"-machine {machine},acpi=off -m 2M -vga none")
+    command = command.replace("virtio-net-pci,netdev=net0", "e1000e,netdev=net0,romfile=")
+    with running(command, service.result.image) as (_, port):
+        times = []
+        with Client(port) as client:
+            for number in range(REQUESTS):
+                time.sleep(0.05 + 0.013 * number)
+                start = time.monotonic()
+                client.get(f"/{number}")
+                times.append(time.monotonic() - start)
+        assert statistics.median(times) < ANSWER_S, times
+        for number in range(40):
+            assert_greets(port, f"/{number}")
+
+
+def test_of_two_kinds_of_card_the_virtual_one_is_taken(service):
+    command = LITERAL.replace("-no-acpi", "-no-acpi -nic none -device e1000e,romfile=")
+    with running(command, service.result.image) as (_, port):
+        assert_greets(port)
+
+
+@pytest.mark.parametrize("machine", ["pc", "q35"])
+def test_a_gateway_with_an_intel_card_survives_a_pulled_cable(
+    gateways, boot, broker, monitor, machine
+):
+    sensor = '[[sensor]]\nname = "wave"\ndriver = "sim"\nshape = "ramp"\nlow = 0\nhigh = 1000\n'
+    built = gateways("x86-pc", sensor + 'period = "100s"\nevery = "100ms"\n')
+    qemu = built.image.board.qemu
+    args = tuple(a.replace("virtio-net-pci", "e1000e") for a in qemu.args)
+    board = replace(built.image.board, qemu=replace(qemu, args=args))
+    built = replace(built, image=replace(built.image, board=board))
+    values = {"mqtt.port": str(broker.port)}
+    running = boot(built, values, extra=("-machine", f"{machine},acpi=off"))
+    collect(monitor, has_readings("wave", 20))
+    running.qmp("set_link", name="net0", up=False)
+    running.wait_line("link down", 30)
+    running.qmp("set_link", name="net0", up=True)
+    running.wait_line("link up", 30)
+    found = readings(collect(monitor, has_readings("wave", 40)), "wave")
+    assert len({r.value for r in found}) == len(found)
 
 
 def test_a_card_behind_a_bridge_and_one_among_others_are_found(service):

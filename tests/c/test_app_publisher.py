@@ -46,7 +46,20 @@ def test_a_connection_begins_with_online(device: Device) -> None:
     device.do("start")
     device.do("opened")
     events = device.receive(connack(5))
-    assert messages(sent(events)) == [(1, "s/status")]
+    assert messages(sent(events)) == [(1, "s/status"), (2, "s/boot")]
+
+
+def test_why_it_booted_is_said_once_and_as_soon_as_there_is_room(device: Device) -> None:
+    device.do("start")
+    device.do("opened")
+    device.receive(connack(5))
+    device.receive(ack(0x40, 1))
+    device.receive(ack(0x40, 2))
+    device.do("closed -7")
+    device.do("advance 64000")
+    device.do("opened")
+    events = device.receive(connack(5))
+    assert messages(sent(events)) == [(3, "s/status")]
 
 
 def test_online_is_said_even_if_the_outbox_was_full(device: Device) -> None:
@@ -54,12 +67,13 @@ def test_online_is_said_even_if_the_outbox_was_full(device: Device) -> None:
     device.do("opened")
     device.receive(connack(5))
     device.receive(ack(0x40, 1))
-    assert messages(sent(device.do("queue 5"))) == [(2, "s/data")]  # there is no room for more
+    device.receive(ack(0x40, 2))
+    assert messages(sent(device.do("queue 5"))) == [(3, "s/data")]  # there is no room for more
     device.do("closed -7")  # the broker says "offline" for us
     device.do("advance 64000")
     device.do("opened")
-    assert messages(sent(device.receive(connack(5, 1)))) == [(2, "s/data")]
-    now = messages(sent(device.receive(ack(0x40, 2))))
+    assert messages(sent(device.receive(connack(5, 1)))) == [(3, "s/data")]
+    now = messages(sent(device.receive(ack(0x40, 3))))
     assert now[0][1] == "s/status"
 
 
@@ -70,7 +84,7 @@ def test_a_connection_that_breaks_again_and_again_does_not_fill_the_outbox_with_
     for session in (0, 1, 1, 1, 1):
         device.do("opened")
         events = device.receive(connack(5, session))
-        assert messages(sent(events)) == [(1, "s/status")]
+        assert messages(sent(events)) == [(1, "s/status"), (2, "s/boot")]
         device.do("closed -7")
         device.do("advance 64000")
 

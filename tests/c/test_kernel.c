@@ -30,6 +30,10 @@ const uint8_t *arch_device_config(size_t *size_max) {
     *size_max = 0;
     return NULL;
 }
+void ek_dma_clean(const void *addr, size_t len) {
+    (void)addr;
+    (void)len;
+}
 size_t arch_random(uint8_t *data, size_t len) {
     (void)data;
     (void)len;

@@ -8,7 +8,9 @@
 #include "ek/clock.h"
 #include "ek/log.h"
 #include "ek/watchdog.h"
+#include "kernel/crash.c" // whose record is damaged
 #include "kernel/internal.h"
+#include "kernel/kernel.h"
 
 static uint64_t now_us;
 static int cause, start_status;
@@ -43,6 +45,30 @@ const struct ek_watchdog ek_role_watchdog = {&mute, NULL};
 const struct ek_watchdog ek_role_watchdog = {&ops, NULL};
 #endif
 
+const uint8_t *arch_device_config(size_t *size_max) {
+    *size_max = 0;
+    return NULL;
+}
+
+void ek_dma_clean(const void *addr, size_t len) {
+    (void)addr;
+    (void)len;
+}
+
+__attribute__((format(printf, 1, 2))) static void panic(const char *format, ...) {
+    static const uintptr_t pcs[] = {0x1234, 0x2000, 3};
+    va_list args;
+    va_start(args, format);
+    crash_panic(format, args, pcs, 3);
+    va_end(args);
+}
+
+// One bit of what was kept: of the text, and of the place that ran last.
+static void damage(void) {
+    text[8] ^= 1;
+    record.inverted ^= 1;
+}
+
 int main(int argc, char **argv) {
     (void)ops, (void)mute;
     for (int i = 1; i < argc; i++) {
@@ -60,10 +86,15 @@ int main(int argc, char **argv) {
             start_status = atoi(value);
         } else if (!strcmp(argv[i], "feed")) {
             watchdog_feed();
-        } else if (!strcmp(argv[i], "panic")) {
+        } else if (!strncmp(argv[i], "panic", 5)) {
+            panic(value[0] ? "%s %d" : "%s%d", value, 7);
             watchdog_panic();
-        } else if (!strcmp(argv[i], "forget")) {
-            watchdog_forget();
+        } else if (!strcmp(argv[i], "ended")) {
+            crash_ended();
+        } else if (!strcmp(argv[i], "damage")) {
+            damage();
+        } else if (!strcmp(argv[i], "report")) {
+            printf("report %s\n", kernel_boot_report());
         } else {
             return 2;
         }

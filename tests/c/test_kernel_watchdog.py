@@ -1,4 +1,5 @@
-"""kernel/watchdog.c on the host: when it feeds, and what the next boot says of the last."""
+"""kernel/watchdog.c and kernel/crash.c on the host: when it feeds, and what the next boot says of
+the last. A boot here is a call of watchdog_start(): memory survives it."""
 
 import functools
 import subprocess
@@ -20,7 +21,8 @@ def watchdog(tmp_path_factory):
         out = tmp_path_factory.mktemp("watchdog") / "watchdog"
         firmware = ROOT / "firmware"
         flags = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-Wall", "-Wextra"]
-        sources = [firmware / "kernel/watchdog.c", Path(__file__).with_suffix(".c")]
+        names = ("watchdog.c", "format.c", "device_config.c")
+        sources = [*(firmware / "kernel" / n for n in names), Path(__file__).with_suffix(".c")]
         includes = [f"-I{firmware}", f"-I{firmware}/include"]
         argv = ["cc", *flags, "-Werror", *define.split(), *includes, *sources, "-o", out]
         subprocess.run(argv, check=True, timeout=120)
@@ -65,9 +67,46 @@ def test_a_device_that_knows_is_believed(watchdog):
     assert said[1].startswith("watchdog: reset the board")
 
 
+@pytest.mark.parametrize(
+    ("steps", "report"),
+    [
+        (["boot"], "power-on"),
+        ([*RUNNING, "runs=0", "boot"], "reset"),
+        ([*RUNNING, "ended", "boot"], "restart"),
+        ([*RUNNING, "boot"], SILENT),
+        ([*RUNNING, "cause=1", "boot"], HUNG),
+        ([*RUNNING, "wait_ms=4000", "panic=late", "boot"], HUNG),
+        (["boot", "runs=0", "panic=bad thing", "boot"], "panic: bad thing 7 at 0x1234 0x2000 0x3"),
+        (["boot", "panic=one", "boot", "runs=0", "boot"], "reset"),  # told once
+        (["boot", "panic=one", "damage", "boot"], "power-on"),
+        ([*RUNNING, "damage", "boot"], "reset"),
+    ],
+)
+def test_the_next_boot_reports_why_it_began(watchdog, steps, report):
+    assert watchdog(*steps, "report")[-1] == f"report {report}"
+
+
+@pytest.mark.parametrize("length", [90, 110, 117, 118, 119, 120, 121, 127, 128, 200])
+def test_a_long_panic_is_cut_and_still_told(watchdog, length):
+    said = watchdog("boot", "panic=" + "x" * length, "boot", "report")[-1]
+    whole = "report panic: " + "x" * length + " 7 at 0x1234 0x2000 0x3"
+    assert said == whole[: len("report ") + 127]
+
+
+def test_a_board_without_a_watchdog_reports_as_well(watchdog):
+    steps = ["boot", "runs=0x1234", "panic=bad", "boot", "report", "boot", "report"]
+    said = watchdog(*steps, define="-DNONE")
+    assert said == ["report panic: bad 7 at 0x1234 0x2000 0x3", "report reset"]
+
+
+def test_a_watchdog_that_is_not_there_is_nothing_to_speak_of(watchdog):
+    said = watchdog("start_status=-5", *RUNNING, "feed", "wait_ms=9000", "panic", "boot", "report")
+    assert said == [START, START, "report panic: 7 at 0x1234 0x2000 0x3"]
+
+
 def test_a_boot_that_ended_asleep_or_on_purpose_is_nothing_to_speak_of(watchdog):
     assert watchdog(*RUNNING, "runs=0", "boot") == [START, START]
-    assert watchdog(*RUNNING, "forget", "boot") == [START, START]
+    assert watchdog(*RUNNING, "ended", "boot") == [START, START]
 
 
 def test_a_boot_that_hung_before_its_loop_is_said(watchdog):

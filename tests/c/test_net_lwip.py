@@ -4,6 +4,7 @@ refused renewal, link loss, a TCP connection.
 
 import struct
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,68 @@ def test_a_short_link_loss_keeps_address_and_stream(up: Machine) -> None:
     up.tell("link 1")
     assert up.tell("advance 500") == ["log net: link up"]
     assert up.dhcp_seen[2:] == [REQUEST]  # is it still ours?
+
+
+STARTED = "log net: the device had stopped, started again: other"
+
+
+@pytest.mark.parametrize("how", ["send", "room", "receive"])
+def test_a_device_that_stops_is_started_again_and_the_stream_lives(up: Machine, how: str) -> None:
+    up.connect()
+    up.tell(f"break {how}")
+    up.tell("write abc")
+    said = []
+    for _ in range(40):
+        said += up.tell("advance 250")
+    assert said == ["init 0", STARTED]
+    assert b"abc" in [s[4] for s in up.segments]  # sent again by TCP
+
+
+def test_a_device_without_room_gets_two_seconds(up: Machine) -> None:
+    up.tell("break room")
+    assert up.tell("advance 1750") == []
+    assert up.tell("advance 250") == ["init 0", STARTED]
+
+
+def test_a_device_without_room_for_want_of_a_link_is_left_alone(up: Machine) -> None:
+    up.tell("link 0")
+    up.tell("break room")
+    assert up.tell("advance 9000") == ["log net: link down"]
+
+
+def test_a_device_that_lost_a_frame_and_then_its_link_is_started_again(up: Machine) -> None:
+    up.connect()
+    up.tell("break send")
+    up.tell("write abc")
+    up.tell("link 0")
+    assert up.tell("advance 750") == ["log net: link down", "init 0", STARTED]
+    assert up.tell("advance 8000") == []  # once
+
+
+def test_one_lost_frame_and_some_damaged_ones_are_no_reason(up: Machine) -> None:
+    up.connect()
+    up.tell("break send")
+    up.tell("write a")
+    up.tell("break none")
+    assert up.tell("advance 10000") == []
+
+
+def test_a_device_that_does_not_come_back_is_tried_every_five_seconds(up: Machine) -> None:
+    up.connect()
+    up.tell("break dead")
+    up.tell("write abc")
+    lines: list[str] = []
+    times = []
+    for step in range(120):
+        new = up.tell("advance 250")
+        lines += new
+        times += [step] * sum(line.startswith("init") for line in new)
+    assert len(times) >= 4
+    assert all(b - a == 20 for a, b in pairwise(times))
+    assert lines.count(STARTED) == len(times)
+    up.tell("break send")  # the next start is a good one
+    assert up.tell("advance 10000")[-1] == STARTED
+    assert up.tell("advance 10000") == []
 
 
 def test_data_goes_both_ways_and_writes_share_a_packet(up: Machine) -> None:

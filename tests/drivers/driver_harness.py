@@ -26,9 +26,10 @@ only where the driver uses it (a missing one is an AttributeError in the test):
     semihosting(operation, argument) -> int
     clock_us() -> int          default: `device.now_us`, 10 us more at every look
     dma(what, addr, len)       default: nothing; what: "barrier", "clean", "invalidate"
+    critical(enter)            default: nothing; interrupts are held back from True to False
 
 Found on the device: `logs` (lines), `reports` (channel, value, quality, status), `state_address`,
-`advance(us)` (moves the clock and runs the timers that are due), `get(field)`.
+`advance(us)` (moves the clock and runs the timers that are due), `field(name)`.
 Memory of the driver (`struct <driver>_state`) is below 4 GB and surrounded by guard bytes, checked
 after every call. A failed `ek_assert`, a sanitizer report or an endless loop of register accesses
 raises `DriverFault`, as does an op that is NULL; an exception raised in the model comes out of the
@@ -100,7 +101,12 @@ CLASSES: dict[str, dict[str, tuple[str, str]]] = {
         "enable": ("uint16_t irq", "void"),
         "clear": ("", "void"),
     },
-    "soc": {"init": ("", "int"), "wake_in": ("uint32_t us", "void")},
+    "soc": {
+        "init": ("", "int"),
+        "wake_in": ("uint32_t us", "void"),
+        "at_reset": ("", "void"),
+        "clock_us": ("", "uint64_t"),
+    },
     "watchdog": {
         "expired": ("", "int"),
         "start": ("uint32_t timeout_ms", "int"),
@@ -115,6 +121,7 @@ C_TYPES: dict[str, Any] = {
     "uint8_t": c.c_uint8,
     "uint16_t": c.c_uint16,
     "uint32_t": c.c_uint32,
+    "uint64_t": c.c_uint64,
     "void": None,
 }
 MODEL_READ = {32: "read", 16: "read16", 8: "read8"}
@@ -126,6 +133,7 @@ HOOKS: dict[str, Any] = {
     "port_out": c.CFUNCTYPE(None, c.c_uint16, c.c_uint, c.c_uint32),
     "clock": c.CFUNCTYPE(c.c_uint64),
     "dma": c.CFUNCTYPE(None, c.c_char_p, c.c_size_t, c.c_size_t),
+    "critical": c.CFUNCTYPE(None, c.c_int),
     "log": c.CFUNCTYPE(None, c.c_char_p),
     "report": c.CFUNCTYPE(None, c.c_uint16, c.c_int64, c.c_uint8, c.c_int),
     "semihosting": c.CFUNCTYPE(c.c_long, c.c_uint32, c.c_size_t),
@@ -274,7 +282,7 @@ class Device:
         self._mapped: list[tuple[int, int]] = []
         self._guards: list[tuple[int, int]] = []
         for name, kind in HOOKS.items():
-            if name == "dma" and not hasattr(model, "dma"):
+            if name in ("dma", "critical") and not hasattr(model, name):
                 continue  # barriers are many
             self._hooks[name] = kind(functools.partial(self._hooked, getattr(self, f"_{name}")))
             pointer = c.c_void_p.in_dll(self.lib, f"fake_{name}")
@@ -344,7 +352,7 @@ class Device:
         setter = getattr(self.lib, f"set_{driver}_{field}")
         setter(c.c_void_p(address), c.c_size_t(int(value)))
 
-    def get(self, field: str) -> int:
+    def field(self, field: str) -> int:
         function = getattr(self.lib, f"get_{self.driver}_{field}")
         function.restype = c.c_size_t
         return int(function(c.c_void_p(self.address)))
@@ -433,6 +441,9 @@ class Device:
 
     def _dma(self, what: bytes, addr: int, length: int) -> None:
         self.model.dma(what.decode(), addr, length)
+
+    def _critical(self, enter: int) -> None:
+        self.model.critical(bool(enter))
 
     def _log(self, line: bytes) -> None:
         self.logs.append(line.decode())

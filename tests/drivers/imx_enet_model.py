@@ -15,9 +15,10 @@ RCR, TCR, PALR, PAUR, TFWR, RDSR, TDSR, MRBR = (
     *(0x180, 0x184, 0x188),
 )
 RXF, RXB, MII, EBERR = 1 << 25, 1 << 24, 1 << 23, 1 << 22
-RESET, ETHEREN, DBSWP = 1, 2, 1 << 8
+RESET, ETHEREN, SPEED, DBSWP = 1, 2, 1 << 5, 1 << 8
 E, R, W, L, TC = 1 << 15, 1 << 15, 1 << 13, 1 << 11, 1 << 10
 LG, NO, CR, OV, TR = 1 << 5, 1 << 4, 1 << 2, 1 << 1, 1 << 0
+GIGABIT = (9, 10, 15)  # registers that extended status promises
 FUSES = 0x1000
 LINE = 64
 FCS = b"\xf1\xf2\xf3\xf4"
@@ -39,7 +40,7 @@ class Model:
         self.phy_resets = 0
         self.sent = []
         self.rx_at = self.tx_at = 0
-        self.running = False
+        self.running = self.gigabit = False
         self.resets, self.on_ack = 0, None
         self.active, self.last_dma = False, ""
         self.base, self.memory, self.synced = 0, bytearray(), bytearray()
@@ -197,6 +198,7 @@ class Model:
             assert self.regs[RDSR] % 64 == 0
             assert self.regs[TDSR] % 64 == 0
             self.running = True
+            self.gigabit = bool(value & SPEED)
             self.rx_at, self.tx_at = self.regs[RDSR], self.regs[TDSR]
 
     def transmit(self):
@@ -228,6 +230,7 @@ class Model:
         self.mii_ready = 0 if self.mii_stuck else 2
 
     def phy_read(self, reg):
+        assert reg not in GIGABIT or self.phy[1] & 0x100, "no such register"
         value = self.phy.get(reg, 0)
         if reg == 0 and value & 0x8000:
             self.phy["reset_reads"] = self.phy.get("reset_reads", 3) - 1
@@ -238,6 +241,7 @@ class Model:
         return value
 
     def phy_write(self, reg, value):
+        assert reg not in GIGABIT or self.phy[1] & 0x100, "no such register"
         if reg == 0 and value & 0x8000:
             self.phy_resets += 1
             self.phy |= {4: 0x0001, 31: 0x8100}  # what a reset gives back; 4 by straps
@@ -248,3 +252,11 @@ def ksz8081(up=True, partner=0x45E1, negotiated=True):
     """Registers of a PHY at address 2, linked to a partner with those abilities."""
     status = 0x7849 | (4 if up else 0) | (0x20 if negotiated else 0)
     return {"address": 2, "up": up, 0: 0x3100, 1: status, 2: 0x22, 3: 0x1560, 4: 0x1E1, 5: partner}
+
+
+def rtl8211f(partner=0x45E1, gigabit=0x0800):
+    """One of 1000BASE-T; `gigabit`: register 10, what the partner can of it. Behind register 31 are
+    pages; two registers of page 0xd08 delay the clocks."""
+    phy = ksz8081(partner=partner) | {"address": 1, 9: 0x0100, 10: gigabit, 31: 0}
+    phy[1] |= 0x0100  # extended status
+    return phy

@@ -26,6 +26,7 @@ from imx_enet_model import (
     TR,
     Model,
     ksz8081,
+    rtl8211f,
 )
 
 OK, EIO, ETIMEDOUT, ENOENT = 0, -2, -3, -5
@@ -105,6 +106,20 @@ def test_the_address_of_the_fuses(nic):
 def test_the_address_that_a_boot_loader_left(nic, fuses):
     model = Model(ksz8081(), left=(0x001AB600, 0x1234_8808))
     assert nic(model, mac=bytes(6), mac_fuses=fuses).mac == MAC
+
+
+def test_an_address_made_of_the_chips_number_is_a_local_one(nic):
+    """Of K64 (SIM_UIDML, SIM_UIDL): individual, locally administered."""
+    model = Model(ksz8081(), left=(0, 0x8808))
+    model.regs |= {0x805C: 0x1234_FFA5, 0x8060: 0xDEAD_BEEF}
+    mac = nic(model, mac=bytes(6), mac_id=BASE + 0x805C, clock_hz=120_000_000, phy=2).mac
+    assert mac == bytes.fromhex("fea5deadbeef")
+
+
+def test_an_address_of_a_boot_loader_comes_before_the_chips_number(nic):
+    model = Model(ksz8081(), left=(0x001AB600, 0x1234_8808))
+    model.regs |= {0x805C: 0x1234_FFA5, 0x8060: 0xDEAD_BEEF}
+    assert nic(model, mac=bytes(6), mac_id=BASE + 0x805C).mac == MAC
 
 
 def test_without_any_address_init_says_so(nic):
@@ -284,11 +299,11 @@ def test_a_restart_in_the_middle_of_the_ring_begins_at_its_start(nic):
 
 def test_the_phy_is_reset_once_and_negotiates(nic):
     model = Model(ksz8081())
-    nic(model, phy_control2=0x80)
+    nic(model, phy_setup=[31, 0x8000, 0x80])
     assert model.phy_resets == 1
     assert model.phy[0] == 0x1200  # negotiation, restarted
     assert model.phy[4] == 0x01E1  # 10 and 100 Mbit/s, both duplex, IEEE 802.3
-    assert model.phy[31] == 0x8180  # the reset's value and what the board wants, after the reset
+    assert model.phy[31] == 0x0180  # the reset's value, changed as the board wants, after the reset
 
 
 @pytest.mark.parametrize(
@@ -357,6 +372,86 @@ def test_a_phy_that_stays_in_reset_does_not_hang(nic):
     model = Model(ksz8081() | {"reset_reads": 10**9})
     eth = nic(model)
     assert any("no answer from the PHY" in line for line in eth.logs)
+
+
+# 1000 Mbit/s.
+
+RGMII = {"rgmii": True, "phy": 1}
+
+
+def test_rgmii_instead_of_rmii(nic):
+    model = Model(rtl8211f())
+    nic(model, **RGMII)
+    assert model.regs[RCR] == 1518 << 16 | 1 << 6 | 1 << 2
+    assert not model.gigabit  # before anything is agreed on
+
+
+def test_gigabit_is_offered_in_full_duplex_only(nic):
+    model = Model(rtl8211f())
+    nic(model, **RGMII)
+    assert model.phy[9] == 0x0200  # the half duplex that the reset offers is taken back
+    assert model.phy[4] == 0x01E1
+
+
+@pytest.mark.parametrize(
+    ("partner", "gigabit", "fast", "full", "ten"),  # register 10: 802.3, 40.5.1.1
+    [
+        (0x45E1, 0x0800, True, True, False),
+        (0x0001, 0x0C00, True, True, False),
+        (0x45E1, 0x0400, False, True, False),  # in half duplex only, which is not offered
+        (0x45E1, 0x0000, False, True, False),
+        (0x4021, 0x0000, False, False, True),
+    ],
+)
+def test_the_mac_follows_a_gigabit_phy(nic, partner, gigabit, fast, full, ten):
+    model = Model(rtl8211f(partner=partner, gigabit=gigabit))
+    eth = nic(model, **RGMII)
+    assert eth.link() == 1
+    assert model.gigabit == fast  # ECR.SPEED
+    assert bool(model.regs[TCR] & 4) == full
+    assert bool(model.regs[RCR] & 1 << 9) == ten
+    assert model.regs[RCR] & 0x144 == 0x44
+    resets = model.resets
+    assert eth.link() == 1
+    assert model.resets == resets
+    assert model.arrive(pattern(60))
+    assert receive(eth) == pattern(60)
+
+
+def test_a_partner_that_changes_speed_takes_the_mac_along(nic):
+    model = Model(rtl8211f())
+    eth = nic(model, **RGMII)
+    assert eth.link() == 1
+    assert model.gigabit
+    model.phy[10] = 0
+    assert eth.link() == 1
+    assert not model.gigabit
+
+
+def test_a_gigabit_phy_on_narrow_wires_is_not_offered_gigabit(nic):
+    model = Model(rtl8211f())
+    eth = nic(model, phy=1)
+    assert eth.link() == 1
+    assert not model.gigabit
+    assert model.phy[9] == 0x0100  # untouched: nor does it matter
+
+
+def test_a_phy_without_gigabit_on_rgmii(nic):
+    eth = nic(Model(ksz8081()), rgmii=True)  # the model has no registers 9 and 10
+    assert eth.link() == 1
+
+
+def test_the_boards_registers_of_the_phy_are_changed_in_order(nic):
+    writes = []
+
+    class Watched(Model):
+        def phy_write(self, reg, value):
+            writes.append((reg, value))
+            super().phy_write(reg, value)
+
+    nic(Watched(rtl8211f() | {0x11: 0x0009}), **RGMII, phy_setup=[31, 0xFFFF, 0xD08, 17, 1, 256])
+    assert writes[:3] == [(0, writes[0][1]), (31, 0xD08), (17, 0x0108)]
+    assert writes[0][1] & 0x8000  # after the reset
 
 
 def test_the_registers_are_those_of_the_manual():

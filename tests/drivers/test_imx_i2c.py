@@ -32,7 +32,9 @@ class Model:
         self.other_polls = 0  # another master has the bus for so many looks
         self.silent = False  # bytes never end
         self.held_clocks = 0  # a device holds SDA low for so many clocks of SCL
-        self.gpio = {DR: 0xFFFF_FFFF, GDIR: 0, SCL_MUX: 0x12, SDA_MUX: 0x12}
+        self.gdir, self.psr = (GPIO + 0x14, GPIO + 0x10) if kinetis else (GDIR, PSR)
+        self.function = 0x120 if kinetis else 0x15
+        self.gpio = {DR: 0xFFFF_FFFF, self.gdir: 0, SCL_MUX: 0x12, SDA_MUX: 0x12}
         self.scl_low = False
         self.pins = []  # edges of SCL and SDA while they are GPIOs
 
@@ -132,18 +134,19 @@ class Model:
     # The pins as GPIOs.
 
     def read(self, offset):
-        if offset == PSR:
+        if offset == self.psr:
             sda_low = self.held_clocks > 0 or self.low(SDA)
             return (0 if self.low(SCL) else 1 << SCL) | (0 if sda_low else 1 << SDA)
         return self.gpio[offset]
 
     def low(self, pin):
-        return bool(self.gpio[GDIR] & 1 << pin) and not self.gpio[DR] & 1 << pin
+        return bool(self.gpio[self.gdir] & 1 << pin) and not self.gpio[DR] & 1 << pin
 
     def write(self, offset, value):
         levels = self.low(SCL), self.low(SDA)
         self.gpio[offset] = value
-        if offset != GDIR or self.gpio[SCL_MUX] != 0x15 or self.gpio[SDA_MUX] != 0x15:
+        muxes = self.gpio[SCL_MUX], self.gpio[SDA_MUX]
+        if offset != self.gdir or muxes != (self.function, self.function):
             return
         for name, was, now in zip(("C", "D"), levels, (self.low(SCL), self.low(SDA)), strict=True):
             if was != now:
@@ -164,6 +167,7 @@ def bus(load):
         if pins:
             props = {"gpio": BASE + GPIO, "scl_pin": SCL, "sda_pin": SDA}
             props |= {"scl_mux": BASE + SCL_MUX, "sda_mux": BASE + SDA_MUX}
+            props |= {"gpio_function": model.function}
         props |= {"clock_hz": clock_hz, "speed_hz": speed_hz, "kinetis": model.kinetis}
         device = load("imx_i2c", model, **props)
         assert device.init() == status
@@ -285,18 +289,18 @@ def test_a_bus_that_stays_busy_times_out(bus, kinetis):
 
 
 @pytest.mark.parametrize("clocks", [1, 5, 9])
-def test_a_held_bus_is_clocked_free(bus, clocks):
-    model = Model(b"\x42")
+def test_a_held_bus_is_clocked_free(bus, kinetis, clocks):
+    model = Model(b"\x42", kinetis)
     device = bus(model, pins=True)
     model.held_clocks = clocks
     assert transfer(device, DEVICE, b"", 1) == (OK, b"\x42")
     assert model.pins == ["C-", "C+"] * clocks + ["C-", "D-", "C+", "D+"]  # then a STOP
     assert (model.gpio[SCL_MUX], model.gpio[SDA_MUX]) == (0x12, 0x12)  # the master's again
-    assert model.gpio[GDIR] == 0
+    assert model.gpio[model.gdir] == 0
 
 
-def test_a_bus_that_nothing_frees_is_said_every_time(bus):
-    model = Model()
+def test_a_bus_that_nothing_frees_is_said_every_time(bus, kinetis):
+    model = Model(kinetis=kinetis)
     device = bus(model, pins=True)
     model.held_clocks = 10**9
     for _ in range(2):
@@ -304,13 +308,13 @@ def test_a_bus_that_nothing_frees_is_said_every_time(bus):
     assert model.pins.count("C-") == 2 * (9 + 1)
 
 
-def test_other_pins_of_the_port_are_left_alone(bus):
-    model = Model()
-    model.gpio |= {GDIR: 0x0000_00F0, DR: 0x0000_0050}
+def test_other_pins_of_the_port_are_left_alone(bus, kinetis):
+    model = Model(kinetis=kinetis)
+    model.gpio |= {model.gdir: 0x0000_00F0, DR: 0x0000_0050}
     device = bus(model, pins=True)
     model.held_clocks = 3
     assert transfer(device, DEVICE, b"\1")[0] == OK
-    assert (model.gpio[GDIR], model.gpio[DR]) == (0x0000_00F0, 0x0000_0050)
+    assert (model.gpio[model.gdir], model.gpio[DR]) == (0x0000_00F0, 0x0000_0050)
 
 
 def test_a_byte_that_never_ends_restarts_the_master(bus, kinetis):

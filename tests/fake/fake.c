@@ -12,6 +12,7 @@
 #include "ek/bus.h"
 #include "ek/clock.h"
 #include "ek/counters.h"
+#include "ek/critical.h"
 #include "ek/dma.h"
 #include "ek/i2c.h"
 #include "ek/log.h"
@@ -27,6 +28,7 @@ uint64_t (*fake_port_in)(uint16_t port, unsigned bits);
 void (*fake_port_out)(uint16_t port, unsigned bits, uint32_t value);
 uint64_t (*fake_clock)(void);
 void (*fake_dma)(const char *what, const void *addr, size_t len);
+void (*fake_critical)(int enter);
 void (*fake_log)(const char *line);
 void (*fake_report)(uint16_t channel, int64_t value, uint8_t quality, int status);
 long (*fake_semihosting)(uint32_t operation, uintptr_t argument);
@@ -117,6 +119,26 @@ uintptr_t ek_bus_map(uint64_t address, uint32_t size) {
 struct ek_bus_message ek_bus_wake_message(void) {
     return (struct ek_bus_message){.address = 0xfee00000, .data = 0x30};
 }
+// Not every model cares for it, as with `dma`.
+static void critical(int enter) {
+    if (fake_critical) {
+        fake_critical(enter);
+        check();
+    }
+}
+
+uint32_t ek_critical_enter(void) {
+    critical(1);
+    return 0x51;
+}
+
+void ek_critical_leave(uint32_t before) {
+    if (before != 0x51) {
+        end("ek_critical_leave of something else", "", 0);
+    }
+    critical(0);
+}
+
 static void dma(const char *what, const void *addr, size_t len) {
     if (fake_dma) {
         fake_dma(what, addr, len);

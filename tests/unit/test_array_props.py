@@ -34,7 +34,7 @@ def with_setup(tmp_path, value):
     """imx6ul-evk with another table."""
     text = (data_roots().boards / "imx6ul-evk.toml").read_text()
     path = tmp_path / "mine.toml"
-    path.write_text(re.sub(r"setup = \[.*?\n\]", f"setup = {value}", text, flags=re.S))
+    path.write_text(re.sub(r"^setup = \[.*?\n\]", f"setup = {value}", text, flags=re.S | re.M))
     return str(path)
 
 

@@ -155,7 +155,7 @@ def test_warnings_are_shown_and_do_not_fail(project, capsys):
             "`edgeuk build --help` shows options and an example",
         ),
         ("new", "missing argument `NAME`", "`edgeuk new --help` shows options and an example"),
-        ("new a b", "too many arguments: `b`", "`edgeuk new --help` shows options and an example"),
+        ("new a b", "too many names: `b`", "edgeuk new NAME, or edgeuk new driver NAME"),
         (
             "run --for",
             "option `--for` requires an argument",

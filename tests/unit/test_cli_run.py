@@ -180,6 +180,14 @@ def test_a_foreign_message_is_a_warning(play, capsys):
     assert "warning: a message on `data` is not a gateway's: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"), [(b"power-on", 0), (b"reset", 0), (b"panic: bad \xff at 0x10", 1)]
+)
+def test_only_a_boot_after_something_bad_is_shown(play, capsys, text, shown):
+    assert play(Machine(), Monitor([data(text, "boot"), data()]), "--for", "50ms") == 0
+    assert capsys.readouterr().err.count("  | the gateway booted: panic: bad ") == shown
+
+
 def test_silence_is_told_once(play, capsys, monkeypatch):
     monkeypatch.setattr(run_command, "SILENCE_S", 0.0)
     assert play(Machine(["x"]), Monitor([None, None, data()]), "--for", "20ms", "--json") == 0

@@ -8,11 +8,11 @@ import pytest
 from edgeuk.codes import CODES, explain
 from edgeuk.errors import UsageError
 
-SOURCES = (Path(__file__).parents[2] / "edgeuk").glob("*.py")
+SOURCES = (Path(__file__).parents[2] / "edgeuk").rglob("*.py")
 
 
 def test_every_code_that_is_used_is_explained_and_the_other_way_round():
-    texts = {p.name: p.read_text() for p in SOURCES if p.name != "codes.py"}
+    texts = {p: p.read_text() for p in SOURCES if p.name != "codes.py"}
     used = set(re.findall(r"\b[EW]0\d{3}\b", "\n".join(texts.values()))) - {"E0123", "W0123"}
     assert used == set(CODES)
 

@@ -39,7 +39,7 @@ def test_documents_are_short_enough_to_be_read(name, lines):
 def test_the_readme_has_a_row_for_every_board_and_none_for_others():
     catalog = load_catalog()
     section = (ROOT / "README.md").read_text().partition("\n## Boards\n")[2].partition("\n## ")[0]
-    table = dict(re.findall(r"^\| `([\w-]+)`.*\| (.+) \|$", section, re.MULTILINE))
+    table = dict(re.findall(r"^\| \[?`([\w-]+)`.*\| (.+) \|$", section, re.MULTILINE))
     assert set(table) == set(catalog.boards)
     for name, how in table.items():
         ways = set(find_board(catalog, name).verified.values())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeuk.catalog import load_catalog
 from edgeuk.errors import ConfigError, report
 from edgeuk.gateway import At, Filter, Mqtt, Network, Pipeline, load_device, load_gateway
 
@@ -173,3 +174,41 @@ main = "10.0.0.2"
 
 def test_an_empty_device_file_changes_nothing(tmp_path):
     assert load_device(write(tmp_path, "", "device.toml")).values == {}
+
+
+QUANTITIES = """
+schema = 1
+name = "tilt"
+board = "frdm-k64f"
+[mqtt]
+url = "mqtt://10.0.0.1"
+topic = "t"
+"""
+
+
+def quantities(*given):
+    rows = (
+        f'[[sensor]]\nname = "s{i}"\ndriver = "fxos8700"\nat = "i2c0:0x1d"\nevery = "1s"\n'
+        f'quantity = "{quantity}"\n'
+        for i, quantity in enumerate(given)
+    )
+    return QUANTITIES + "".join(rows)
+
+
+def test_sensors_of_one_chip_share_its_address_each_with_a_quantity_and_its_unit(tmp_path):
+    text = quantities("accel_x", "accel_y", "mag_x")
+    x, _, mag = load_gateway(write(tmp_path, text), load_catalog()).sensors
+    assert (x.unit, x.decimals, mag.unit, mag.decimals) == ("m/s2", 4, "T", 7)
+
+
+def test_one_quantity_of_a_chip_is_not_measured_twice(tmp_path):
+    path = write(tmp_path, quantities("accel_x", "accel_y", "accel_y"))
+    with pytest.raises(ConfigError, match="two sensors are at address 0x1d of `i2c0`") as error:
+        load_gateway(path, load_catalog())
+    assert len(error.value.faults) == 1
+
+
+def test_the_unit_that_goes_with_a_quantity_stays(tmp_path):
+    path = write(tmp_path, quantities("mag_x") + 'unit = "m/s2"\n')
+    with pytest.raises(ConfigError, match="driver `fxos8700` gives unit T"):
+        load_gateway(path, load_catalog())

@@ -32,6 +32,29 @@ def test_a_sensor_driver_loads(catalog):
     assert sim.props["period"] == Prop("duration", 10_000, 100, 3_600_000, (), "")
 
 
+def test_a_sensors_unit_may_depend_on_what_it_measures(tmp_path):
+    path = tmp_path / "demo" / "driver.toml"
+    path.parent.mkdir()
+    text = """
+class = "sensor"
+summary = "s"
+sources = []
+[channel]
+by = "quantity"
+air = { unit = "%RH", decimals = 1 }
+heat = { unit = "UNIT" }
+[props]
+quantity = { type = "string", choices = ["air", "heat"] }
+"""
+    path.write_text(text.replace("UNIT", "Cel"))
+    driver = load_driver(path)
+    assert (driver.by, driver.fixed) == ("quantity", True)
+    assert driver.channels == {"air": ("%RH", 1), "heat": ("Cel", 0)}
+    path.write_text(text.replace("UNIT", "celsius"))
+    with pytest.raises(ConfigError, match="unknown unit `celsius`"):
+        load_driver(path)
+
+
 def test_numbers_are_exact(tmp_path):
     path = tmp_path / "demo" / "driver.toml"
     path.parent.mkdir()

@@ -152,4 +152,10 @@ def test_each_board_of_the_repository_gets_its_own_network(name, tmp_path):
     path.write_text(HEAD + WAVE)
     built = resolve(load_gateway(path, real, name), find_board(real, name), real)
     network = [p.component.name for p in built.components if "net" in p.component.provides]
-    assert network == (["net/lwip"] if "uplink" in built.board.roles else ["net/host"])
+    if built.board.cpu == "host":
+        assert network == ["net/host"]
+    elif {"uplink", "modem"} & set(built.board.roles):
+        assert network == ["net/lwip"]
+    else:
+        assert network == []
+        assert "app/serial" in {p.component.name for p in built.components}

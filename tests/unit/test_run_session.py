@@ -15,7 +15,8 @@ from edgeuk.run.backtrace import named
 from edgeuk.run.broker import Broker, PortTakenError, check_port, free_port
 from edgeuk.run.session import Uplink, broker_of, localised, uplink
 
-QEMU = SimpleNamespace(qemu=object())
+QEMU = SimpleNamespace(qemu=object(), cpu="x86_64", roles={"uplink": "net"})
+SERIAL = SimpleNamespace(qemu=object(), cpu="cortex-m0", roles={"console": "uart"})
 HOST = SimpleNamespace(qemu=None)
 
 
@@ -132,6 +133,10 @@ def test_what_a_broker_refuses_is_said(answers, what):
         peer.join(10)
         assert not peer.is_alive(), "the connection is still open"
     assert error.value.what.startswith(f"mqtt://127.0.0.1:{port} {what}")
+
+
+def test_a_board_without_a_network_gets_none():
+    assert uplink(SERIAL, {"net.address": "10.1.2.1"}).netdev == ""
 
 
 def test_a_network_too_small_for_a_router_is_said():

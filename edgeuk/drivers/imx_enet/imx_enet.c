@@ -1,8 +1,8 @@
 // imx_enet.c: the Ethernet MAC of NXP i.MX and Kinetis chips (ENET). One outgoing buffer; incoming
 // frames are spread over small ones.
-// Document: NXP IMX6ULRM, chapter ENET; names in parentheses are its registers.
+// Document: NXP IMX6ULRM and IMX8MPRM, chapter ENET; names in parentheses are its registers.
 // Left to the board's soc driver: clocks, pins, the direction of the reference clock. Left out:
-// RGMII, checksums by the device, IEEE 1588, multicast.
+// checksums by the device, IEEE 1588, multicast.
 //
 // The device is not coherent with caches. What it owns is never touched: eight receive descriptors
 // are a cache line, and go back to the device together when the last of them has been used up.
@@ -21,7 +21,14 @@ enum { TDSR = 0x184, MRBR = 0x188 };
 enum { EIR_RXF = 1u << 25, EIR_RXB = 1u << 24, EIR_EBERR = 1u << 22 };
 enum { ACTIVE = 1u << 24 }; // (RDAR, TDAR)
 enum { ECR_RESET = 1u << 0, ECR_ETHEREN = 1u << 1, ECR_DBSWP = 1u << 8 };
-enum { RCR_DRT = 1u << 1, RCR_MII = 1u << 2, RCR_RMII = 1u << 8, RCR_10T = 1u << 9 };
+enum { ECR_SPEED = 1u << 5 }; // 1000 Mbit/s
+enum {
+    RCR_DRT = 1u << 1,
+    RCR_MII = 1u << 2,
+    RCR_RGMII = 1u << 6,
+    RCR_RMII = 1u << 8,
+    RCR_10T = 1u << 9
+};
 enum { FRAME_MAX = EK_ETH_FRAME_MAX + 4, RCR_MAX_SHIFT = 16 }; // with its check sequence
 enum { TCR_FDEN = 1u << 2, TFWR_STRFWD = 1u << 8 };
 
@@ -79,7 +86,9 @@ static int restart(const struct imx_enet *eth) {
                (uint32_t)mac[0] << 24 | (uint32_t)mac[1] << 16 | (uint32_t)mac[2] << 8 | mac[3]);
     ek_write32(eth->base + PAUR, (uint32_t)mac[4] << 24 | (uint32_t)mac[5] << 16);
     ek_write32(eth->base + RCR, (uint32_t)FRAME_MAX << RCR_MAX_SHIFT | RCR_MII |
-                                    (eth->rmii ? RCR_RMII : 0) |
+                                    (eth->rgmii  ? RCR_RGMII
+                                     : eth->rmii ? RCR_RMII
+                                                 : 0) |
                                     (state->mode & IMX_ENET_10M ? RCR_10T : 0) |
                                     (state->mode & IMX_ENET_FULL ? 0 : RCR_DRT));
     ek_write32(eth->base + TCR, state->mode & IMX_ENET_FULL ? TCR_FDEN : 0);
@@ -87,12 +96,14 @@ static int restart(const struct imx_enet *eth) {
     ek_write32(eth->base + RDSR, (uint32_t)(uintptr_t)state->rx);
     ek_write32(eth->base + TDSR, (uint32_t)(uintptr_t)state->tx);
     ek_write32(eth->base + MRBR, IMX_ENET_RX_BYTES);
-    ek_write32(eth->base + ECR, ECR_DBSWP | ECR_ETHEREN);
+    ek_write32(eth->base + ECR,
+               ECR_DBSWP | ECR_ETHEREN | (state->mode & IMX_ENET_1G ? ECR_SPEED : 0));
     ek_write32(eth->base + RDAR, ACTIVE);
     return EK_OK;
 }
 
-// The address from the fuses, or what a boot loader or an emulator left; false: none.
+// The address from the fuses, or what a boot loader or an emulator left, or a locally administered
+// one made of the chip's number; false: none.
 static bool find_mac(const struct imx_enet *eth, uint8_t mac[6]) {
     uint32_t low = 0, high = 0;
     if (eth->mac_fuses != 0) {
@@ -103,6 +114,10 @@ static bool find_mac(const struct imx_enet *eth, uint8_t mac[6]) {
         uint32_t palr = ek_read32(eth->base + PALR);
         high = palr >> 16;
         low = palr << 16 | ek_read32(eth->base + PAUR) >> 16;
+    }
+    if ((low | high) == 0 && eth->mac_id != 0) {
+        high = (ek_read32(eth->mac_id) & 0xfcff) | 0x0200;
+        low = ek_read32(eth->mac_id + 4);
     }
     for (unsigned i = 0; i < 6; i++) {
         mac[i] = (uint8_t)(i < 2 ? high >> (8 - 8 * i) : low >> (40 - 8 * i));

@@ -32,17 +32,25 @@ struct imx_enet_state {
 
 struct imx_enet {
     uintptr_t base;
-    uint32_t clock_hz;     // module clock
-    uint8_t phy;           // its address
-    uint16_t phy_control2; // bits to set in its register 31
+    uint32_t clock_hz; // module clock
+    uint8_t phy;       // its address
+    const uint32_t
+        *phy_setup; // of its registers: number, bits to clear, bits to set, ...; 0 ends it
     bool rmii;
+    bool rgmii;
     uintptr_t mac_fuses; // low word, then, 16 bytes on, high word; or 0
+    uintptr_t mac_id;    // two words, or 0: the last 48 bits become a local address
     struct imx_enet_state *state;
 };
 extern const struct ek_eth_ops imx_enet_ops;
 
 // imx_enet_phy.c. A mode: what the two ends agreed on.
-enum { IMX_ENET_UP = 1u << 0, IMX_ENET_FULL = 1u << 1, IMX_ENET_10M = 1u << 2 };
+enum {
+    IMX_ENET_UP = 1u << 0,
+    IMX_ENET_FULL = 1u << 1,
+    IMX_ENET_10M = 1u << 2,
+    IMX_ENET_1G = 1u << 3,
+};
 // Reset the PHY and let it negotiate. EK_OK, EK_ENOENT (nobody there), EK_ETIMEDOUT.
 int imx_enet_phy_start(const struct imx_enet *eth);
 // The mode; 0 when the link is down. EK_ENOENT, EK_ETIMEDOUT.

@@ -1,8 +1,7 @@
 // imx_i2c.c: the I2C master of NXP i.MX and Kinetis chips. Polled; no interrupts.
 // Documents: NXP IMX6ULRM, chapter I2C; K64P144M120SF5RM, chapter I2C; NXP UM10204 (the bus). Names
 // in parentheses are registers, of i.MX first.
-// Left to the board's soc driver: clock gate and pins. Left out: the slave half; freeing a held bus
-// on Kinetis, whose GPIOs differ.
+// Left to the board's soc driver: clock gate and pins. Left out: the slave half.
 #include "imx_i2c.h"
 #include "ek/assert.h"
 #include "ek/clock.h"
@@ -17,6 +16,7 @@ enum { BUSY = 1u << 5, LOST = 1u << 4, DONE = 1u << 1, REFUSED = 1u << 0 }; // (
 enum { ON = ENABLE | INTERRUPT };
 
 enum { GPIO_DR = 0x00, GPIO_GDIR = 0x04, GPIO_PSR = 0x08 };
+enum { GPIO_PDDR = 0x14, GPIO_PDIR = 0x10 }; // Kinetis: direction, input; PDOR as DR
 
 // A byte takes 0.9 ms at 10 kHz; a device may stretch that. Another master's transfer of 32 bytes
 // takes 3 ms at 100 kHz.
@@ -91,10 +91,14 @@ static void delay(void) {
     }
 }
 
+static uintptr_t direction(const struct imx_i2c *i2c) {
+    return i2c->gpio + (i2c->kinetis ? GPIO_PDDR : GPIO_GDIR);
+}
+
 // Let a pin go, or pull it low: an open drain made of the direction.
 static void drive(const struct imx_i2c *i2c, unsigned pin, bool low) {
-    uint32_t directions = ek_read32(i2c->gpio + GPIO_GDIR) & ~(1u << pin);
-    ek_write32(i2c->gpio + GPIO_GDIR, directions | (uint32_t)low << pin);
+    uint32_t directions = ek_read32(direction(i2c)) & ~(1u << pin);
+    ek_write32(direction(i2c), directions | (uint32_t)low << pin);
     delay();
 }
 
@@ -102,11 +106,12 @@ static void drive(const struct imx_i2c *i2c, unsigned pin, bool low) {
 static void free_bus(const struct imx_i2c *i2c) {
     uint32_t sda = 1u << i2c->sda_pin, both = sda | 1u << i2c->scl_pin;
     uint32_t scl_mux = ek_read32(i2c->scl_mux), sda_mux = ek_read32(i2c->sda_mux);
-    ek_write32(i2c->gpio + GPIO_GDIR, ek_read32(i2c->gpio + GPIO_GDIR) & ~both);
+    uintptr_t input = i2c->gpio + (i2c->kinetis ? GPIO_PDIR : GPIO_PSR);
+    ek_write32(direction(i2c), ek_read32(direction(i2c)) & ~both);
     ek_write32(i2c->gpio + GPIO_DR, ek_read32(i2c->gpio + GPIO_DR) & ~both);
     ek_write32(i2c->scl_mux, i2c->gpio_function);
     ek_write32(i2c->sda_mux, i2c->gpio_function);
-    for (unsigned i = 0; i < 9 && !(ek_read32(i2c->gpio + GPIO_PSR) & sda); i++) {
+    for (unsigned i = 0; i < 9 && !(ek_read32(input) & sda); i++) {
         drive(i2c, i2c->scl_pin, true);
         drive(i2c, i2c->scl_pin, false);
     }

@@ -12,7 +12,7 @@ struct imx_i2c {
     uintptr_t gpio; // port of both pins, or 0
     uint8_t scl_pin, sda_pin;
     uintptr_t scl_mux, sda_mux;
-    uint8_t gpio_function;
+    uint16_t gpio_function;
 };
 extern const struct ek_i2c_ops imx_i2c_ops;
 #endif

@@ -1,7 +1,9 @@
 // imx_power.c: reset of an i.MX chip by a watchdog's software reset signal; an emulator or debugger
 // is told an exit status by semihosting.
 // Documents: NXP IMX6ULRM, chapter WDOG; Arm Semihosting for AArch32 and AArch64, 2.0.
-// Left out: the watchdog itself; the external reset pin.
+// The watchdog may be the one that imx2_wdt arms: its reset begins at once, whatever its time is,
+// and WDE, which is set already, is written as it is.
+// Left out: the external reset pin.
 #include "imx_power.h"
 #include "ek/mmio.h"
 #include "ek/semihosting.h"

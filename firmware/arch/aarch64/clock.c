@@ -5,13 +5,22 @@
 // A device's level goes away when its driver has served it, the timer's when it is switched off.
 #include "arch/aarch64/core.h"
 #include "arch/arch.h"
+#include "config.h"
 #include "ek/assert.h"
 #include "ek/intc.h"
+#include "ek/soc.h"
 
 enum { TIMER_IRQ = 27 }; // virtual timer: private line 11, as on every Armv8-A system so far
 enum { CTL_ENABLE = 1 }; // CNTV_CTL_EL0, IMASK clear
-enum { SLEEP_S_MAX = 60 };
 enum { SECOND_US = 1000000 };
+
+// Sleep at most this long. On a chip with devices of its own as in armv7a: an emulator's user
+// networking looks at its sockets only when something else wakes it, and a device whose interrupt
+// got lost is polled.
+enum { IDLE_MAX_US = 60 * SECOND_US, IDLE_MAX_SOC_US = 10000 };
+
+// What a board without the role `soc` has.
+__attribute__((weak)) const struct ek_soc ek_role_soc = {0};
 
 static uint64_t counter_hz;
 
@@ -21,11 +30,16 @@ static uint64_t counter(void) {
 }
 
 void arch_init(void) {
-    // Place of the MMU: identity-mapped tables with Normal memory for RAM, a guard page below the
-    // stack, and caches on. Until then all memory is of Device type: slow on hardware, and under
-    // KVM not coherent with devices, but all the same to an emulator.
+    if (ek_role_soc.ops != NULL) {
+        // What does not start is found by its user. There is no console yet to say so.
+        (void)ek_role_soc.ops->init(ek_role_soc.dev);
+    }
+    // The firmware before us writes the frequency; where none did, the soc knows what it started.
     counter_hz = READ_SYSTEM("cntfrq_el0");
-    ek_assert(counter_hz != 0); // the firmware before us sets it
+    if (counter_hz == 0) {
+        counter_hz = EK_CPU_CLOCK_HZ;
+    }
+    ek_assert(counter_hz != 0);
     WRITE_SYSTEM("cntv_ctl_el0", 0);
     if (ek_role_intc.ops == NULL) {
         return;
@@ -54,8 +68,9 @@ void arch_idle(uint64_t deadline_us) {
     if (deadline_us <= now_us || ek_role_intc.ops == NULL) {
         return;
     }
-    if (deadline_us - now_us > (uint64_t)SLEEP_S_MAX * SECOND_US) {
-        deadline_us = now_us + (uint64_t)SLEEP_S_MAX * SECOND_US;
+    uint64_t max_us = ek_role_soc.ops != NULL ? IDLE_MAX_SOC_US : IDLE_MAX_US;
+    if (deadline_us - now_us > max_us) {
+        deadline_us = now_us + max_us;
     }
     WRITE_SYSTEM("cntv_cval_el0", aarch64_entry.counter + ticks_of(deadline_us));
     WRITE_SYSTEM("cntv_ctl_el0", CTL_ENABLE);

@@ -36,7 +36,8 @@ size_t arch_random(uint8_t *data, size_t len) {
 }
 
 // PSCI is called on the level above: by HVC when there is a hypervisor, which is when we were
-// entered at EL1, else by SMC. Where there is no PSCI, start.S lets the instruction return.
+// entered at EL1, else by SMC. Where there is no PSCI, start.S lets the instruction return; so
+// does it after an entry at EL3, above which nobody is.
 void arch_reset(void) {
     register uint64_t function __asm__("x0") = PSCI_SYSTEM_RESET;
     if (aarch64_entry.level == 1) {
@@ -58,15 +59,25 @@ const uint8_t *arch_device_config(size_t *size_max) {
     return __config_start;
 }
 
-void ek_dma_barrier(void) { __asm__ volatile("dmb sy" ::: "memory"); }
+void ek_dma_barrier(void) { __asm__ volatile("dsb sy" ::: "memory"); }
 
-// No caches before the MMU is on.
+static uintptr_t line_bytes(void) {
+    return 4u << (READ_SYSTEM("ctr_el0") >> 16 & 15); // DminLine, in words (D19.2.34)
+}
+
+// To the point of coherency, line by line (D7.5.9).
 void ek_dma_clean(const void *addr, size_t len) {
-    (void)addr;
-    (void)len;
+    uintptr_t line = line_bytes(), end = (uintptr_t)addr + len;
+    for (uintptr_t at = (uintptr_t)addr & -line; at < end; at += line) {
+        __asm__ volatile("dc cvac, %0" ::"r"(at) : "memory");
+    }
+    ek_dma_barrier();
 }
 
 void ek_dma_invalidate(void *addr, size_t len) {
-    (void)addr;
-    (void)len;
+    uintptr_t line = line_bytes(), end = (uintptr_t)addr + len;
+    for (uintptr_t at = (uintptr_t)addr & -line; at < end; at += line) {
+        __asm__ volatile("dc ivac, %0" ::"r"(at) : "memory");
+    }
+    ek_dma_barrier();
 }

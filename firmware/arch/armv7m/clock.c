@@ -7,6 +7,7 @@
 #include "arch/armv7m/core.h"
 #include "config.h"
 #include "ek/assert.h"
+#include "ek/critical.h"
 #include "ek/dma.h"
 #include "ek/mmio.h"
 #include "ek/soc.h"
@@ -88,6 +89,16 @@ void arch_idle(uint64_t deadline_us) {
         ek_write32(NVIC_ISER + ek_irqs[i] / 32u * 4, 1u << ek_irqs[i] % 32);
     }
     __asm__ volatile("dsb\n wfi\n cpsie i\n isb" ::: "memory");
+}
+
+uint32_t ek_critical_enter(void) {
+    uint32_t masked;
+    __asm__ volatile("mrs %0, primask\n cpsid i" : "=r"(masked)::"memory");
+    return masked;
+}
+
+void ek_critical_leave(uint32_t before) {
+    __asm__ volatile("msr primask, %0" ::"r"(before) : "memory");
 }
 
 void ek_dma_barrier(void) { __asm__ volatile("dmb" ::: "memory"); }

@@ -27,6 +27,9 @@ __attribute__((section(".vectors"), used)) static const struct vectors vectors =
 enum { CCR_DIV_0_TRP = 1u << 4 }; // a division by zero faults (B3.2.8)
 
 _Noreturn void _start(void) {
+    if (ek_role_soc.ops->at_reset != NULL) {
+        ek_role_soc.ops->at_reset(ek_role_soc.dev);
+    }
     const uint32_t *from = __data_load;
     for (uint32_t *to = __data_start; to < __data_end; to++) {
         *to = *from++;

@@ -13,10 +13,17 @@
 DIVIDE(__aeabi_uldivmod, thumb_divide)
 DIVIDE(__aeabi_ldivmod, thumb_divide_signed)
 
+// Armv6-M branches 2 KB far, but calls 16 MB far.
+#if __ARM_ARCH >= 7
+#define JUMP(function) "b " #function
+#else
+#define JUMP(function) "push {r7, lr}\n bl " #function "\n pop {r7, pc}"
+#endif
+
 // (to, from, len), as in C.
 #define COPY(name, function)                                                                       \
     __attribute__((naked)) void name(void);                                                        \
-    __attribute__((naked)) void name(void) { __asm__ volatile("b " #function); }
+    __attribute__((naked)) void name(void) { __asm__ volatile(JUMP(function)); }
 COPY(__aeabi_memcpy, memcpy)
 COPY(__aeabi_memcpy4, memcpy)
 COPY(__aeabi_memcpy8, memcpy)
@@ -28,7 +35,7 @@ COPY(__aeabi_memmove8, memmove)
 #define SET(name)                                                                                  \
     __attribute__((naked)) void name(void);                                                        \
     __attribute__((naked)) void name(void) {                                                       \
-        __asm__ volatile("mov r3, r1\n mov r1, r2\n mov r2, r3\n b memset");                       \
+        __asm__ volatile("mov r3, r1\n mov r1, r2\n mov r2, r3\n" JUMP(memset));                   \
     }
 SET(__aeabi_memset)
 SET(__aeabi_memset4)
@@ -38,12 +45,13 @@ SET(__aeabi_memset8)
 #define CLEAR(name)                                                                                \
     __attribute__((naked)) void name(void);                                                        \
     __attribute__((naked)) void name(void) {                                                       \
-        __asm__ volatile("mov r2, r1\n movs r1, #0\n b memset");                                   \
+        __asm__ volatile("mov r2, r1\n movs r1, #0\n" JUMP(memset));                               \
     }
 CLEAR(__aeabi_memclr)
 CLEAR(__aeabi_memclr4)
 CLEAR(__aeabi_memclr8)
 
+#if __ARM_ARCH >= 7
 // 64-bit shifts, r0 and r1 by r2 (0 to 63); register shifts by 32 and more give 0, or the sign.
 __attribute__((naked)) void __aeabi_llsl(void);
 __attribute__((naked)) void __aeabi_llsl(void) {
@@ -69,3 +77,31 @@ __attribute__((naked)) void __aeabi_lmul(void) {
     __asm__ volatile("mul r1, r1, r2\n mla r1, r0, r3, r1\n umull r0, r3, r0, r2\n"
                      "add r1, r1, r3\n bx lr");
 }
+#else // Armv6-M: no conditional execution, no long multiplication, no division
+// 64-bit shifts: what one word loses (r3) goes into the other.
+#define SHIFT(name, first, here, there, lost, back, into)                                          \
+    __attribute__((naked)) void name(void);                                                        \
+    __attribute__((naked)) void name(void) {                                                       \
+        __asm__ volatile(                                                                          \
+            "movs r3, " first "\n " here "\n " there "\n subs r2, #32\n bmi 1f\n " lost            \
+            " r3, r2\n b 2f\n1: negs r2, r2\n " back " r3, r2\n2: orrs " into ", r3\n bx lr");     \
+    }
+SHIFT(__aeabi_llsl, "r0", "lsls r0, r2", "lsls r1, r2", "lsls", "lsrs", "r1")
+SHIFT(__aeabi_llsr, "r1", "lsrs r0, r2", "lsrs r1, r2", "lsrs", "lsls", "r0")
+SHIFT(__aeabi_lasr, "r1", "lsrs r0, r2", "asrs r1, r2", "asrs", "lsls", "r0")
+
+__attribute__((naked)) void __aeabi_lmul(void);
+__attribute__((naked)) void __aeabi_lmul(void) { __asm__ volatile(JUMP(thumb_multiply)); }
+
+// Quotient in r0, remainder in r1, where only the quotient is asked for too.
+#define DIVIDE32(name, function)                                                                   \
+    __attribute__((naked)) void name(void);                                                        \
+    __attribute__((naked)) void name(void) {                                                       \
+        __asm__ volatile("push {r4, lr}\n sub sp, #8\n mov r2, sp\n bl " #function                 \
+                         "\n ldr r1, [sp]\n add sp, #8\n pop {r4, pc}");                           \
+    }
+DIVIDE32(__aeabi_uidiv, thumb_divide32)
+DIVIDE32(__aeabi_uidivmod, thumb_divide32)
+DIVIDE32(__aeabi_idiv, thumb_divide32_signed)
+DIVIDE32(__aeabi_idivmod, thumb_divide32_signed)
+#endif

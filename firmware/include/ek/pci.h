@@ -20,6 +20,9 @@ enum { EK_PCI_CAP_VENDOR = 0x09, EK_PCI_CAP_MSIX = 0x11 };
 // `offset` is a multiple of 4, below 256.
 uint32_t ek_pci_read32(uint32_t function, uint32_t offset);
 void ek_pci_write32(uint32_t function, uint32_t offset, uint32_t value);
+// For registers of such a width, with others beside them; `offset` is a multiple of it.
+void ek_pci_write16(uint32_t function, uint32_t offset, uint16_t value);
+void ek_pci_write8(uint32_t function, uint32_t offset, uint8_t value);
 
 // A look at every function there is. Begin with zeros.
 struct ek_pci_scan {

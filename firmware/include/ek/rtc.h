@@ -9,7 +9,8 @@ struct ek_rtc_ops {
     // Start the device; its time is kept. EK_OK, EK_ENOENT (no such device there), EK_EIO.
     int (*init)(const void *dev);
     // Seconds since 1970-01-01T00:00Z in *unix_s. EK_OK; EK_ERANGE: it has lost its time (battery
-    // empty, never set), or holds what is no time; EK_ETIMEDOUT.
+    // empty, never set), or holds what is no time; EK_EAGAIN: not in this moment, but in 3 ms;
+    // EK_ETIMEDOUT.
     int (*get)(const void *dev, int64_t *unix_s);
     // EK_OK; EK_ERANGE: beyond what the device can count; EK_ETIMEDOUT, EK_EIO.
     int (*set)(const void *dev, int64_t unix_s);

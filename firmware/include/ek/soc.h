@@ -12,6 +12,12 @@ struct ek_soc_ops {
     int (*init)(const void *dev);
     // Raise the chip's wake-up interrupt once, `us` (1 to 1000000) from now; takes back the last.
     void (*wake_in)(const void *dev, uint32_t us);
+    // What a chip cannot wait with: the first thing after a reset, before there are variables, so
+    // that it must use none. NULL: nothing. The rest is init()'s.
+    void (*at_reset)(const void *dev);
+    // Microseconds since init(), monotonic, 64 bits; for the architectures without a clock of their
+    // own (armv6m), else NULL.
+    uint64_t (*clock_us)(const void *dev);
 };
 
 struct ek_soc {

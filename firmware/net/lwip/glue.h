@@ -11,6 +11,7 @@
 enum { TICKS_PER_S = 4 };
 extern struct netif net_uplink;
 extern char net_hostname[32]; // RFC 1123 allows 63 in a label
+extern struct net_stats net_stats;
 // Ask for a turn as soon as the event loop comes round: something waits to be
 // sent or told.
 void net_wake(void);

@@ -25,6 +25,9 @@
 #define EK_NET_LISTENERS 0
 #define EK_SERVICE_STREAMS 0
 #endif
+#ifndef EK_NET_PPP // the board has a modem: ppp/ is linked
+#define EK_NET_PPP 0
+#endif
 #define EK_TCP_STREAMS (EK_SENSOR_TCP_STREAMS + EK_SERVICE_STREAMS + 1) // and one for MQTT
 
 // No OS, one thread, the raw API only.
@@ -80,8 +83,8 @@ int net_ip4_hook(struct pbuf *p);
 #define TCP_QUEUE_OOSEQ 0      // a segment that overtook another is sent again by the peer
 #define LWIP_TCP_RTO_TIME 1000 // first retransmission after 1 s (RFC 6298, 2)
 #define TCP_MAXRTX 12          // minutes; keep-alives of the protocols above notice sooner
-#define TCP_CALCULATE_EFF_SEND_MSS 0 // one interface, MTU 1500
-#define TCP_SYNMAXRTX 12             // one a second; stream.c gives up earlier
+#define TCP_CALCULATE_EFF_SEND_MSS EK_NET_PPP // Ethernet has an MTU of 1500, PPP what the peer says
+#define TCP_SYNMAXRTX 12                      // one a second; stream.c gives up earlier
 // A peer that vanished is noticed after 60 + 3 * 10 s of silence.
 #define TCP_KEEPIDLE_DEFAULT 60000
 #define TCP_KEEPINTVL_DEFAULT 10000

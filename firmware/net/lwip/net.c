@@ -6,6 +6,7 @@
 // made of. Left out: IPv6, several uplinks.
 #include "net/net.h"
 #include "ek/clock.h"
+#include "ek/counters.h"
 #include "ek/device_config.h"
 #include "ek/log.h"
 #include "ek/loop.h"
@@ -18,6 +19,7 @@
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/stats.h"
 #include "netif/ethernet.h"
+#include "net/ppp/ppp.h"
 #include <stdbool.h>
 #include <string.h>
 
@@ -25,16 +27,22 @@ enum { FRAMES_PER_POLL = 8 };                 // then others get their turn
 enum { TICK_US = 1000000 / TICKS_PER_S };     // lwIP's TCP_TMR_INTERVAL
 enum { LINK_TICKS = TICKS_PER_S / 2 };        // nobody notices a shorter loss; TCP repairs it
 enum { NO_ADDRESS_TICKS = 10 * TICKS_PER_S }; // then the console says that DHCP is silent
+// A device has stopped when it loses so many frames in a row, or has no room for one for so long
+// while the link is up. It is started again, as often as this at most.
+enum { SENDS_LOST_MAX = 4, RECEIVES_LOST_MAX = 64, FULL_TICKS = 2 * TICKS_PER_S };
+enum { RESTART_TICKS = 5 * TICKS_PER_S };
 _Static_assert(TCP_TMR_INTERVAL * 1000 == TICK_US && ARP_TMR_INTERVAL == 1000, "tick");
 
 struct netif net_uplink;
 char net_hostname[32];
-static struct net_stats stats;
+struct net_stats net_stats;
 static struct ek_poller poller;
 static struct ek_timer tick_timer;
 static uint32_t ticks,
     silent_ticks; // `silent_ticks`: since there is no address
+static uint32_t sends_lost, receives_lost, full_ticks, restart_after; // of the Ethernet device
 static bool awake, by_dhcp;
+static bool by_modem; // instead of the Ethernet device
 
 bool ek_net_up(void) {
     return netif_is_up(&net_uplink) && netif_is_link_up(&net_uplink) &&
@@ -51,15 +59,17 @@ static err_t output(struct netif *netif, struct pbuf *p) {
     (void)netif;
     uint8_t *frame = ek_role_uplink.ops->frame(ek_role_uplink.dev);
     if (!frame || p->tot_len > EK_ETH_FRAME_MAX) {
-        stats.drops_out++;
+        net_stats.drops_out++;
         return ERR_MEM;
     }
     (void)pbuf_copy_partial(p, frame, p->tot_len, 0);
     if (ek_role_uplink.ops->send(ek_role_uplink.dev, p->tot_len) != EK_OK) {
-        stats.drops_out++;
+        net_stats.drops_out++;
+        sends_lost++;
         return ERR_IF;
     }
-    stats.frames_out++;
+    sends_lost = 0;
+    net_stats.frames_out++;
     return ERR_OK;
 }
 
@@ -67,6 +77,9 @@ static err_t output(struct netif *netif, struct pbuf *p) {
 // free buffer the frame is dropped, by way of the room for the next outgoing
 // one: left where it is, it would keep the device's interrupt raised.
 static bool input(void) {
+    if (EK_NET_PPP && by_modem) {
+        return ppp_receive();
+    }
     struct pbuf *p = pbuf_alloc(PBUF_RAW, EK_ETH_FRAME_MAX, PBUF_POOL);
     uint8_t *frame = p ? p->payload : ek_role_uplink.ops->frame(ek_role_uplink.dev);
     if (!frame) {
@@ -77,10 +90,12 @@ static bool input(void) {
         if (p) {
             pbuf_free(p);
         }
-        stats.drops_in += len != 0;
-        return len != 0;
+        net_stats.drops_in += len != 0;
+        receives_lost += len < 0;
+        return len != 0 && receives_lost < RECEIVES_LOST_MAX; // it may be broken: no busy loop
     }
-    stats.frames_in++;
+    receives_lost = 0;
+    net_stats.frames_in++;
     ek_random_stir(ek_clock_us());
     pbuf_realloc(p, (u16_t)len);
     if (net_uplink.input(p, &net_uplink) != ERR_OK) {
@@ -118,8 +133,11 @@ void net_set_address(uint32_t address, uint32_t mask, uint32_t gateway) {
     } else {
         const uint8_t *a = (const uint8_t *)&address, *g = (const uint8_t *)&gateway;
         ek_log("net: %u.%u.%u.%u/%d gateway %u.%u.%u.%u (%s)", a[0], a[1], a[2], a[3],
-               __builtin_popcount(mask), g[0], g[1], g[2], g[3], by_dhcp ? "DHCP" : "static");
-        stats.address_changes++;
+               __builtin_popcount(mask), g[0], g[1], g[2], g[3],
+               EK_NET_PPP && by_modem ? "PPP"
+               : by_dhcp              ? "DHCP"
+                                      : "static");
+        net_stats.address_changes++;
         if (EK_NET_LISTENERS > 0) {
             listener_address();
         }
@@ -137,9 +155,27 @@ static void check_link(void) {
         netif_set_link_up(&net_uplink);
         dhcp_link_up(); // asks whether the address is still ours
     } else {
-        stats.link_losses++;
+        net_stats.link_losses++;
         netif_set_link_down(&net_uplink);
     }
+}
+
+// A link that is down after a frame was lost may be a driver's word for a device that is broken.
+static void check_device(void) {
+    bool room = ek_role_uplink.ops->frame(ek_role_uplink.dev) != NULL;
+    bool up = netif_is_link_up(&net_uplink);
+    full_ticks = room || !up ? 0 : full_ticks + 1;
+    bool stopped = sends_lost >= SENDS_LOST_MAX || receives_lost >= RECEIVES_LOST_MAX ||
+                   full_ticks >= FULL_TICKS || (!up && sends_lost > 0);
+    if (!stopped || ticks < restart_after) {
+        return;
+    }
+    int status = ek_role_uplink.ops->init(ek_role_uplink.dev, net_uplink.hwaddr);
+    ek_log("net: the device had stopped, started again: %s", ek_status_name(status));
+    ek_counters.device_restarts++;
+    restart_after = ticks + RESTART_TICKS;
+    sends_lost = status == EK_OK ? 0 : SENDS_LOST_MAX; // once more later
+    receives_lost = full_ticks = 0;
 }
 
 static void tick(void *arg) {
@@ -151,7 +187,13 @@ static void tick(void *arg) {
     if (!netif_is_up(&net_uplink)) {
         return;
     }
+    if (EK_NET_PPP && by_modem) {
+        ppp_tick();
+        sntp_tick();
+        return;
+    }
     ticks++;
+    check_device();
     if (ticks % LINK_TICKS == 0) {
         check_link();
     }
@@ -231,6 +273,22 @@ static void start_addresses(void) {
     net_set_address(address, mask, config_address("net.gateway"));
 }
 
+// Of boards with a modem: PPP gives the address.
+static void start_modem(int status) {
+    ek_log("net: no Ethernet (%s), PPP over the modem's line", ek_status_name(status));
+    choose_hostname((const uint8_t[6]){0});
+    (void)netif_add_noaddr(&net_uplink, NULL, ppp_setup, ip4_input);
+    netif_set_default(&net_uplink);
+    netif_set_up(&net_uplink);
+    sntp_setting = ek_device_config("net.ntp", NULL);
+    by_modem = true;
+    status = ppp_init();
+    if (status != EK_OK) {
+        ek_log("net: no modem (%s)", ek_status_name(status));
+        netif_set_down(&net_uplink);
+    }
+}
+
 void net_init(void) {
     uint8_t mac[6] = {0}; // the device's own (ek/eth.h)
     lwip_init();
@@ -238,6 +296,10 @@ void net_init(void) {
     ek_loop_add(&poller);
     ek_timer_start(&tick_timer, TICK_US, tick, NULL);
     int status = ek_role_uplink.ops ? ek_role_uplink.ops->init(ek_role_uplink.dev, mac) : EK_ENOENT;
+    if (EK_NET_PPP && status != EK_OK) {
+        start_modem(status);
+        return;
+    }
     if (status != EK_OK) {
         ek_log("net: no network device (%s)", ek_status_name(status));
         return; // streams still are told
@@ -255,7 +317,7 @@ void net_init(void) {
 }
 
 void net_get_stats(struct net_stats *out) {
-    stats.heap_max_bytes = (uint32_t)lwip_stats.mem.max;
-    stats.heap_size_bytes = MEM_SIZE;
-    *out = stats;
+    net_stats.heap_max_bytes = (uint32_t)lwip_stats.mem.max;
+    net_stats.heap_size_bytes = MEM_SIZE;
+    *out = net_stats;
 }

@@ -9,6 +9,7 @@
 #include "ek/device_config.h"
 #include "ek/log.h"
 #include "fake.h"
+#include "kernel/kernel.h"
 #include "pipeline/pipeline.h"
 
 static char config[8][80]; // "key=value"
@@ -45,6 +46,7 @@ int ek_format(char *out, size_t size, const char *format, ...) {
     va_end(args);
     return len;
 }
+const char *kernel_boot_report(void) { return "why"; }
 void statistics_send(void) {}
 void pipeline_on_ready(void (*fn)(void)) { ready = fn; }
 // One reading is one message of 30 bytes.

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "ek/assert.h"
 #include "ek/clock.h"
+#include "ek/counters.h"
 #include "ek/device_config.h"
 #include "ek/log.h"
 #include "ek/loop.h"
@@ -113,26 +114,44 @@ static void print_hex(const char *what, const uint8_t *data, size_t len) {
 }
 
 static uint8_t outgoing[EK_ETH_FRAME_MAX];
+// What ails the device: room, send, receive, dead (init fails, too).
+static char broken[16];
+static bool started;
+struct ek_counters ek_counters;
 static int eth_init(const void *dev, uint8_t mac[6]) {
     (void)dev;
-    for (unsigned i = 0; i < 6; i++) {
-        ek_assert(mac[i] == 0); // the device's own address is asked for (ek/eth.h)
+    for (unsigned i = 0; i < 6; i++) { // the device's own address is asked for (ek/eth.h)
+        ek_assert(mac[i] == (started ? "\x02\0\0\0\0\1"[i] : 0));
+    }
+    if (started) {
+        printf("init %u\n", (unsigned)ek_counters.device_restarts);
     }
     memcpy(mac, "\x02\0\0\0\0\1", 6);
+    started = true;
+    if (strcmp(broken, "dead") == 0) {
+        return EK_EIO;
+    }
+    broken[0] = 0;
     return EK_OK;
 }
 static uint8_t *eth_frame(const void *dev) {
     (void)dev;
-    return outgoing;
+    return strcmp(broken, "room") == 0 ? NULL : outgoing;
 }
 static int eth_send(const void *dev, size_t len) {
     (void)dev;
+    if (strcmp(broken, "send") == 0 || strcmp(broken, "dead") == 0) {
+        return EK_EIO;
+    }
     print_hex("tx", outgoing, len);
     return EK_OK;
 }
 static int eth_receive(const void *dev, uint8_t *frame, size_t size) {
     (void)dev;
     ek_assert(size >= EK_ETH_FRAME_MAX);
+    if (strcmp(broken, "receive") == 0) {
+        return EK_EIO;
+    }
     int len = waiting_len;
     memcpy(frame, waiting, (size_t)len);
     waiting_len = 0;
@@ -184,6 +203,8 @@ static void line(const char *text) {
         }
     } else if (sscanf(text, "advance %d", &n) == 1) {
         run_until(now_us + (uint64_t)n * 1000);
+    } else if (strncmp(text, "break ", 6) == 0) {
+        sscanf(text + 6, "%15s", broken);
     } else if (sscanf(text, "link %d", &n) == 1) {
         link_up = n != 0;
     } else if (strncmp(text, "config ", 7) == 0) {

@@ -1,5 +1,5 @@
-// divide_test.c: `divide_test SEED ROUNDS` divides random numbers of all widths, edges among them;
-// prints the pair that fails and exits with 1.
+// divide_test.c: `divide_test SEED ROUNDS` divides and multiplies random numbers of all widths,
+// edges among them; prints the pair that fails and exits with 1.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +49,21 @@ static int check(uint64_t n, uint64_t d) {
     return 0;
 }
 
+static int check32(uint32_t n, uint32_t d) {
+    uint32_t rest;
+    if (thumb_divide32(n, d, &rest) != n / d || rest != n % d) {
+        printf("32 bits: %" PRIu32 " / %" PRIu32 "\n", n, d);
+        return 1;
+    }
+    int32_t sn = (int32_t)n, sd = (int32_t)d, srest;
+    if (!(sn == INT32_MIN && sd == -1) &&
+        (thumb_divide32_signed(sn, sd, &srest) != sn / sd || srest != sn % sd)) {
+        printf("32 bits: %" PRId32 " / %" PRId32 "\n", sn, sd);
+        return 1;
+    }
+    return 0;
+}
+
 int main(int argc, char **argv) {
     if (argc != 3) {
         return 2;
@@ -57,6 +72,13 @@ int main(int argc, char **argv) {
     for (unsigned long i = strtoul(argv[2], NULL, 10); i > 0; i--) {
         uint64_t n = number(), d = number();
         if (d != 0 && check(n, d) != 0) {
+            return 1;
+        }
+        if ((uint32_t)d != 0 && check32((uint32_t)n, (uint32_t)d) != 0) {
+            return 1;
+        }
+        if (thumb_multiply(n, d) != n * d) {
+            printf("%" PRIu64 " * %" PRIu64 "\n", n, d);
             return 1;
         }
     }

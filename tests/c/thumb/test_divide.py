@@ -1,4 +1,4 @@
-"""64-bit division of Thumb-2 (divide.c), on the host, against the host's own division."""
+"""Division and multiplication for Thumb (divide.c), on the host, against its own operators."""
 
 import random
 import shutil

@@ -6,12 +6,14 @@
 #include "ek/eth.h"
 #include "ek/intc.h"
 #include "ek/power.h"
+#include "ek/rtc.h"
 #include "ek/uart.h"
 #include "ek/virtio.h"
 #include "kernel/kernel.h"
 #include "net/net.h"
 #include "gicv2.h"
 #include "pl011.h"
+#include "pl031.h"
 #include "semihosting.h"
 #include "virtio_mmio.h"
 #include "virtio_net.h"
@@ -65,12 +67,19 @@ const struct ek_entropy ek_device_rng0 = {.ops = &virtio_rng_ops, .dev = &rng0};
 static const struct semihosting debugger = {0};
 const struct ek_power ek_device_debugger = {.ops = &semihosting_ops, .dev = &debugger};
 
+// [devices.rtc0]: Arm PL031 real-time clock
+static const struct pl031 rtc0 = {
+    .base = 0x09010000u,
+};
+const struct ek_rtc ek_device_rtc0 = {.ops = &pl031_ops, .dev = &rtc0};
+
 // [roles]
 const struct ek_uart ek_role_console = {.ops = &pl011_ops, .dev = &uart0};
 const struct ek_eth ek_role_uplink = {.ops = &virtio_net_ops, .dev = &net0};
 const struct ek_entropy ek_role_entropy = {.ops = &virtio_rng_ops, .dev = &rng0};
 const struct ek_power ek_role_power = {.ops = &semihosting_ops, .dev = &debugger};
 const struct ek_intc ek_role_intc = {.ops = &gicv2_ops, .dev = &gic};
+const struct ek_rtc ek_role_rtc = {.ops = &pl031_ops, .dev = &rtc0};
 
 // Interrupt lines that wake the processor: virtio0
 const uint16_t ek_irqs[] = {48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79};

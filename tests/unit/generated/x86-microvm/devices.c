@@ -5,11 +5,13 @@
 #include "ek/entropy.h"
 #include "ek/eth.h"
 #include "ek/power.h"
+#include "ek/rtc.h"
 #include "ek/uart.h"
 #include "ek/virtio.h"
 #include "kernel/kernel.h"
 #include "net/net.h"
 #include "isa_debug_exit.h"
+#include "mc146818.h"
 #include "uart16550.h"
 #include "virtio_mmio.h"
 #include "virtio_net.h"
@@ -58,11 +60,19 @@ static const struct isa_debug_exit exit = {
 };
 const struct ek_power ek_device_exit = {.ops = &isa_debug_exit_ops, .dev = &exit};
 
+// [devices.rtc0]: MC146818 real-time clock of PCs (CMOS clock)
+static const struct mc146818 rtc0 = {
+    .port = 112,
+    .century = 50,
+};
+const struct ek_rtc ek_device_rtc0 = {.ops = &mc146818_ops, .dev = &rtc0};
+
 // [roles]
 const struct ek_uart ek_role_console = {.ops = &uart16550_ops, .dev = &uart0};
 const struct ek_eth ek_role_uplink = {.ops = &virtio_net_ops, .dev = &net0};
 const struct ek_entropy ek_role_entropy = {.ops = &virtio_rng_ops, .dev = &rng0};
 const struct ek_power ek_role_power = {.ops = &isa_debug_exit_ops, .dev = &exit};
+const struct ek_rtc ek_role_rtc = {.ops = &mc146818_ops, .dev = &rtc0};
 
 // Interrupt lines that wake the processor: virtio0
 const uint16_t ek_irqs[] = {5, 6, 7, 8, 9, 10, 11, 12};

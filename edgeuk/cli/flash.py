@@ -1,0 +1,320 @@
+"""`edgeuk flash`: write an image to a board or a card, and make sure that it is there."""
+
+import hashlib
+import importlib
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgeuk.board import Board, Flash
+from edgeuk.catalog import find_board, load_catalog
+from edgeuk.cli.board import target_of
+from edgeuk.cli.common import (
+    GATEWAY,
+    BoardOption,
+    DeviceOption,
+    GatewayOption,
+    JsonOption,
+    OutOption,
+    build_image,
+    command_app,
+    load_image,
+    need_tools,
+    plural,
+    progress,
+    shown,
+    waiting,
+)
+from edgeuk.cli.say import next_step, out, print_json, say
+from edgeuk.device_config import device_values, encode
+from edgeuk.errors import DeviceError, ToolError, UsageError
+from edgeuk.flash import card
+from edgeuk.flash.disks import check_target
+from edgeuk.flash.plan import Piece, Plan, pieces_of
+from edgeuk.probe import client
+
+app = command_app()
+
+VIRTUAL = "virtual"
+CONSOLE_LINES = 4
+CONSOLE_S = 2.0  # for the first line; a board that says nothing is no fault
+QUIET_S = 0.4  # after the first one, for the others
+POLL_S = 0.02  # the daemon has no events to wait for
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is asked for, apart from what is written."""
+
+    dry_run: bool
+    yes: bool
+    unlock: bool
+    json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is written."""
+
+    board: Board
+    image: Path
+    config: bytes  # the device configuration; none with --image
+
+
+@app.command(
+    epilog="Example:  edgeuk flash --board microbit --probe virtual, or --board rpi4 --to /dev/sdX"
+)
+def flash(
+    gateway: GatewayOption = Path(GATEWAY),
+    board: BoardOption = "",
+    device: DeviceOption = None,
+    probe: Annotated[
+        str,
+        typer.Option(help="A debug probe, where there are several; or `virtual`.", metavar="ID"),
+    ] = "",
+    to: Annotated[
+        Path | None,
+        typer.Option(help="The card, or a file to become its image.", metavar="/dev/sdX"),
+    ] = None,
+    firmware_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where the maker's boot files are.", metavar="FOLDER"),
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(help="Write this ELF file instead of building.", metavar="FILE"),
+    ] = None,
+    folder: OutOption = None,
+    unlock: Annotated[
+        bool, typer.Option("--unlock", help="Erase the whole chip where it is locked.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be done.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write the image to a board, read it back and start it."""
+    options = Options(dry_run, yes, unlock, json)
+    if to is not None:
+        check_target(to)  # a wrong one is better known before the build
+    work = _work(gateway, board, device, image, folder)
+    name, method = work.board.name, work.board.flash
+    if method is None:
+        hint = f"edgeuk run --board {name}" if work.board.qemu else "add [flash] to its file"
+        raise UsageError(f"board `{name}` has no [flash] [E0801]", hint=hint)
+    if method.method == "sd":
+        if probe or to is None:
+            hint = f"edgeuk flash --board {name} --to /dev/sdX, or --to FILE"
+            raise UsageError(
+                f"board `{name}` boots from a card: --to says which [E0802]", hint=hint
+            )
+        _onto_card(work, method, to, firmware_dir, options)
+        return
+    if to is not None:
+        hint = f"edgeuk flash --board {name} --probe virtual"
+        raise UsageError(f"board `{name}` is flashed through a probe, not --to [E0802]", hint=hint)
+    _through_probe(work, method.target, probe, options)
+
+
+def _work(
+    gateway: Path, board: str, device: Path | None, image: Path | None, folder: Path | None
+) -> Work:
+    """Build, unless an image is given."""
+    if image is not None:
+        if not board:
+            raise UsageError("--image needs --board B", hint="`edgeuk boards` lists them")
+        return Work(find_board(load_catalog(), board), image, b"")
+    project, resolved = load_image(gateway, board, device)
+    need_tools(resolved, qemu=False)
+    result = build_image(resolved, folder)
+    values = device_values(project.gateway, project.device)
+    return Work(project.board, result.image, encode(values))
+
+
+def _through_probe(work: Work, target: str, wanted: str, options: Options) -> None:
+    name = _virtual_name(work.board.name, wanted)
+    cortex_m = _cortex_m()
+    if name:
+        if not client.is_running(name):
+            client.start(name, target if name == work.board.name else target_of(name))
+            say(f"started virtual board `{name}`; `edgeuk board stop {name}` ends it")
+        wanted = f"{VIRTUAL}:{name}"
+    probe = cortex_m.find_probe(wanted)
+    pieces = [*pieces_of(work.image), *_config(work)]
+    plan = cortex_m.make_plan(work.board.name, work.board.cpu, target, probe, pieces)
+    _show(plan, work.image, options)
+    if options.dry_run:
+        if options.json:
+            print_json({**plan.to_json(), "done": False})
+        return
+    if not name:
+        _ask(f"write to the {plan.board} at probe {plan.probe}?", options)
+    with progress(f"writing to {plan.board}") as step:
+        result = cortex_m.flash(
+            plan, probe, unlock=options.unlock, progress=lambda part: step(int(part * 100), 100, "")
+        )
+    lines = _console(name)
+    if options.json:
+        figures = {
+            "sectors_erased": result.erased,
+            "bytes_programmed": result.programmed,
+            "bytes_identical": result.identical,
+            "seconds": round(result.seconds, 3),
+        }
+        print_json({**plan.to_json(), "done": True, **figures, "console": lines})
+        return
+    _tell(plan, result, lines, name)
+
+
+def _onto_card(
+    work: Work, method: Flash, to: Path, firmware_dir: Path | None, options: Options
+) -> None:
+    what = check_target(to)
+    flat, address = _flat(work.image)
+    firmware = card.find_firmware(method.firmware, firmware_dir)
+    region = work.board.memory.get("config")
+    boot = card.Boot(
+        *(flat, address, work.config, region.base if region else 0),
+        *(method.config, firmware),
+    )
+    files = card.boot_files(boot)
+    extents = card.make(files)
+    size = sum(len(e.data) for e in extents)
+    plan = {
+        "board": work.board.name,
+        "to": str(to),
+        "bytes": size,
+        "files": {name: len(data) for name, data in sorted(files.items())},
+        "image_sha256": hashlib.sha256(flat).hexdigest(),
+    }
+    if not options.json:
+        out.print(f"board   {work.board.name}", markup=False)
+        out.print(f"to      {to}: {what}", markup=False)
+        out.print(f"image   {shown(work.image.resolve())}, {len(flat):,} bytes", markup=False)
+        for name, data in sorted(files.items()):
+            out.print(f"file    {name}, {len(data):,} bytes", markup=False)
+        out.print(f"write   {size:,} bytes; slots A and B of {card.SLOT >> 20} MB each")
+    if options.dry_run:
+        if options.json:
+            print_json({**plan, "done": False})
+        return
+    if to.is_block_device():
+        _ask(f"overwrite {what}? All that is on it will be lost.", options)
+    started = time.monotonic()
+    with progress(f"writing to {to}") as step:
+        card.write(to, extents, lambda done, total: step(done >> 20, total >> 20, "MB"))
+    seconds = time.monotonic() - started
+    if options.json:
+        print_json({**plan, "done": True, "seconds": round(seconds, 3)})
+        return
+    out.print(f"done    in {seconds:.1f} s; read back and right")
+    card_in = "put the card into the board" if to.is_block_device() else f"dd if={to} of=CARD bs=1M"
+    next_step(f"{card_in}; its console is at 115200 baud")
+
+
+def _flat(image: Path) -> tuple[bytes, int]:
+    """What is loaded, and where to."""
+    pieces = pieces_of(image)
+    base = pieces[0].address
+    data = bytearray(pieces[-1].end - base)
+    for piece in pieces:
+        data[piece.address - base : piece.end - base] = piece.data
+    return bytes(data), base
+
+
+def _virtual_name(board: str, wanted: str) -> str:
+    """The virtual board that is meant; "" for a real probe."""
+    if wanted == VIRTUAL:
+        return board
+    return wanted.removeprefix(f"{VIRTUAL}:") if wanted.startswith(f"{VIRTUAL}:") else ""
+
+
+def _cortex_m() -> Any:
+    """The module that needs pyOCD. Raises `ToolError` where that is missing."""
+    try:
+        return importlib.import_module("edgeuk.flash.cortex_m")
+    except ModuleNotFoundError as e:
+        if (e.name or "").startswith("edgeuk"):
+            raise
+        hint = f'{sys.executable} -m pip install "edgeuk[flash]"'
+        package = (e.name or "").partition(".")[0]
+        raise ToolError(f"the Python package `{package}` is missing [E0803]", hint=hint) from None
+
+
+def _config(work: Work) -> list[Piece]:
+    """The device configuration, where the board has a page of flash for it."""
+    region = work.board.memory.get("config")
+    if not work.config or region is None or "flash" not in work.board.memory:
+        return []
+    if len(work.config) > region.size:
+        what = f"the device configuration has {len(work.config)} bytes [E0701]"
+        raise UsageError(what, hint=f"the board keeps {region.size} for it: use shorter values")
+    return [Piece(region.base, work.config, "device configuration")]
+
+
+def _show(plan: Plan, image: Path, options: Options) -> None:
+    """What will be done."""
+    if options.json:
+        return
+    out.print(f"board   {plan.board} ({plan.target})", markup=False)
+    out.print(f"probe   {plan.probe}, {plan.probe_is}", markup=False)
+    out.print(f"image   {shown(image.resolve())}", markup=False)
+    for piece in plan.pieces:
+        out.print(f"write   {len(piece.data):,} bytes at {piece.address:#x}: {piece.what}")
+    erase = sum(s.size for s in plan.sectors)
+    out.print(f"erase   at most {plural(len(plan.sectors), 'sector')}, {erase:,} bytes")
+
+
+def _ask(question: str, options: Options) -> None:
+    """Raises `UsageError` where nobody can be asked, Ctrl-C's exception for a no."""
+    if options.yes:
+        return
+    if not sys.stdin.isatty() or options.json:
+        raise UsageError("this overwrites what is there: not without --yes [E0815]")
+    typer.confirm(question, abort=True, err=True)
+
+
+def _tell(plan: Plan, result: Any, lines: Sequence[str], name: str) -> None:
+    same = f", {result.identical:,} were there already" if result.identical else ""
+    out.print(f"erased  {plural(result.erased, 'sector')}")
+    out.print(f"wrote   {result.programmed:,} bytes{same}; read back and right")
+    out.print(f"done    in {result.seconds:.1f} s")
+    for line in lines:
+        out.print(f"  | {line}", markup=False)
+    if not name:
+        next_step("watch its console, and the readings at your broker")
+    elif lines:
+        next_step(f"edgeuk board list; pyocd gdbserver --probe virtual:{name}")
+    else:
+        say(
+            "this virtual board does not run its image"
+            if _asleep(name)
+            else "its console is silent"
+        )
+        next_step(f"pyocd cmd --probe virtual:{name} -t {plan.target}")
+
+
+def _asleep(name: str) -> bool:
+    return any(s.name == name and s.state == "asleep" for s in client.boards())
+
+
+def _console(name: str) -> list[str]:
+    """The first lines that a virtual board prints after its reset."""
+    if not name or _asleep(name):
+        return []
+    end, text = time.monotonic() + CONSOLE_S, b""
+    with suppress(DeviceError), client.Connection(name) as connection, waiting("its first words"):
+        while time.monotonic() < end and text.count(b"\n") < CONSOLE_LINES:
+            first = not text
+            text = connection.console()[1]
+            if text and first:
+                end = min(end, time.monotonic() + QUIET_S)
+            time.sleep(POLL_S)
+    return text.decode(errors="replace").splitlines()[:CONSOLE_LINES]

@@ -1,0 +1,202 @@
+"""A memory card for boards that boot from one: partition table, boot files, room for two slots.
+
+Partitions (MBR): 1 FAT, which slot is booted (`autoboot.txt`); 2 FAT, slot A; 3 FAT, slot B, empty;
+4 raw, for boot records, staging and data. The first sector is written last, so that a card whose
+writing was interrupted has no partition table and does not boot.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeuk.errors import BuildError, DeviceError, VerificationError
+from edgeuk.flash import fat
+from edgeuk.flash.fat import Extent
+
+MB = 1 << 20
+SECTOR = 512
+FAT16_LBA, RAW = 0x0E, 0xDA
+SELECT, SLOT, DATA = 16 * MB, 64 * MB, 32 * MB  # sizes
+LAYOUT = ((FAT16_LBA, SELECT), (FAT16_LBA, SLOT), (FAT16_LBA, SLOT), (RAW, DATA))
+START = MB  # of the first partition
+SIZE = START + sum(size for _, size in LAYOUT)
+KERNEL, CONFIG = "kernel8.img", "edgeuk.cfg"
+KERNEL_ROOM = 2 * MB  # the file is this long, so that an update can replace it in place
+AUTOBOOT = "[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n"
+CHUNK = MB
+
+Progress = Callable[[int, int], None]  # bytes, of
+
+FIRMWARE_FOLDERS = (
+    "/usr/lib/raspi-firmware",  # Debian's raspi-firmware
+    "/boot/firmware",
+    "/usr/lib/linux-image-*-arm64/broadcom",  # device trees
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What the boot files are made of."""
+
+    image: bytes  # flat
+    address: int  # where it is entered
+    config: bytes  # the device configuration
+    config_address: int
+    lines: tuple[str, ...]  # of config.txt, the board's own
+    firmware: Mapping[str, bytes]
+
+
+def boot_files(boot: Boot) -> dict[str, bytes]:
+    """Slot A. Raises `BuildError` for an image larger than its room."""
+    if len(boot.image) > KERNEL_ROOM:
+        what = f"the image has {len(boot.image):,} bytes, its slot {KERNEL_ROOM:,} [E0808]"
+        raise BuildError(what, hint="`edgeuk size` shows what takes the room")
+    lines = [*boot.lines, f"kernel={KERNEL}", f"kernel_address={boot.address:#x}"]
+    lines += ["disable_commandline_tags=1", "disable_splash=1"]
+    files = dict(boot.firmware)
+    if boot.config:
+        lines.append(f"initramfs {CONFIG} {boot.config_address:#x}")  # it loads any file
+        files[CONFIG] = boot.config
+    files["config.txt"] = "".join(f"{line}\n" for line in lines).encode()
+    files[KERNEL] = boot.image.ljust(KERNEL_ROOM, b"\0")
+    return files
+
+
+def find_firmware(names: Sequence[str], folder: Path | None) -> dict[str, bytes]:
+    """The boot firmware's files. Raises `DeviceError` that names those that are missing."""
+    folders = [folder] if folder else [f for g in FIRMWARE_FOLDERS for f in sorted(_glob(g))]
+    found, missing = {}, []
+    for name in names:
+        paths = [p for f in folders for p in (f / name, f / Path(name).name) if p.is_file()]
+        if paths:
+            found[name] = paths[0].read_bytes()
+        else:
+            missing.append(name)
+    if missing:
+        where = str(folder) if folder else ", ".join(FIRMWARE_FOLDERS)
+        raise DeviceError(
+            f"files of the boot firmware are missing [E0811]: {', '.join(missing)}",
+            where=where,
+            hint="apt-get install raspi-firmware; or --firmware-dir with the folder `boot` of "
+            "github.com/raspberrypi/firmware",
+        )
+    return found
+
+
+def _glob(pattern: str) -> list[Path]:
+    return list(Path("/").glob(pattern.lstrip("/")))
+
+
+def make(files: Mapping[str, bytes]) -> tuple[Extent, ...]:
+    """All that is written, the first sector first."""
+    contents: tuple[Mapping[str, bytes], ...] = ({"autoboot.txt": AUTOBOOT.encode()}, files, {})
+    extents = [Extent(0, _table())]
+    at = START
+    for content, (_, size), label in zip(
+        contents, LAYOUT, ("SELECT", "SLOT-A", "SLOT-B"), strict=False
+    ):
+        made = fat.make(size, content, label=label, hidden_sectors=at // SECTOR)
+        extents += [Extent(at + e.offset, e.data) for e in made]
+        at += size
+    extents.append(Extent(at, bytes(64 * 1024)))  # old boot records are none of ours
+    return tuple(extents)
+
+
+def _table() -> bytes:
+    entries, at = b"", START // SECTOR
+    for number, (kind, size) in enumerate(LAYOUT):
+        sectors = size // SECTOR
+        active = 0x80 if number == 0 else 0
+        # No geometry: 0xfeffff says that the block numbers count (UEFI 2.10, 5.2.1).
+        entries += struct.pack(
+            "<B3sB3sII", active, b"\xfe\xff\xff", kind, b"\xfe\xff\xff", at, sectors
+        )
+        at += sectors
+    return bytes(440) + b"EKSD\0\0" + entries + b"\x55\xaa"
+
+
+def write(path: Path, extents: Sequence[Extent], progress: Progress) -> None:
+    """Write, flush, read back; the first sector last of all. Raises `DeviceError` when the card
+    fails, `VerificationError` when other bytes come back; the card does not boot then."""
+    total = 2 * sum(len(e.data) for e in extents)
+    try:
+        # Of a disk, O_EXCL refuses one that the system uses, whatever we were told before.
+        how = os.O_EXCL if path.is_block_device() else os.O_CREAT
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC | how, 0o644)
+    except OSError as e:
+        raise _failed(path, e) from None
+    done = 0
+    try:
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            os.ftruncate(handle, 0)
+            os.ftruncate(handle, SIZE)
+        _put(handle, Extent(0, bytes(SECTOR)))
+        os.fsync(handle)
+        first, *others = extents
+        for extent in others:
+            for piece in _pieces(extent):
+                _put(handle, piece)
+                done += len(piece.data)
+                progress(done, total)
+        os.fsync(handle)
+        # What was written is to come from the card, not from memory.
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        for extent in others:
+            for piece in _pieces(extent):
+                _check(handle, piece)
+                done += len(piece.data)
+                progress(done, total)
+        _put(handle, first)
+        os.fsync(handle)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        _check(handle, first)
+        progress(total, total)
+    except OSError as e:
+        raise _failed(path, e) from None
+    finally:
+        with contextlib.suppress(OSError):  # it was flushed; a card that is gone cannot be closed
+            os.close(handle)
+
+
+def _pieces(extent: Extent) -> list[Extent]:
+    return [
+        Extent(extent.offset + i, extent.data[i : i + CHUNK])
+        for i in range(0, len(extent.data), CHUNK)
+    ]
+
+
+def _put(handle: int, extent: Extent) -> None:
+    at = 0
+    while at < len(extent.data):
+        count = os.pwrite(handle, extent.data[at:], extent.offset + at)
+        if count == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        at += count
+
+
+def _check(handle: int, extent: Extent) -> None:
+    found = os.pread(handle, len(extent.data), extent.offset)
+    if found != extent.data:
+        pairs = enumerate(zip(found, extent.data, strict=False))
+        at = next((i for i, (a, b) in pairs if a != b), len(found))
+        what = f"other bytes came back at {extent.offset + at:#x} [E0809]"
+        hint = "try again, then with another card; as it is, it does not boot"
+        raise VerificationError(what, hint=hint)
+
+
+def _failed(path: Path, e: OSError) -> DeviceError:
+    hints = {
+        errno.EBUSY: "the system uses it: unmount it first",
+        errno.EACCES: "write as root, or as a member of the group `disk`",
+        errno.EPERM: "write as root, or as a member of the group `disk`",
+        errno.EROFS: "is the card's write protection on?",
+        errno.ENOSPC: "the disk is full, or the card is smaller than it says",
+    }
+    hint = hints.get(e.errno or 0, "was the card pulled out? It does not boot now; write again")
+    text = os.strerror(e.errno).lower() if e.errno else str(e)
+    return DeviceError(f"writing failed: {text} [E0810]", where=str(path), hint=hint)

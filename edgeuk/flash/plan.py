@@ -1,0 +1,118 @@
+"""What is going to be written where, known before anything is touched."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgeuk.errors import BuildError
+from edgeuk.pack import elf
+
+ERASED = 0xFF
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes and where they go."""
+
+    address: int
+    data: bytes
+    what: str
+
+    @property
+    def end(self) -> int:
+        """The first address behind it."""
+        return self.address + len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Sector:
+    """What the chip can erase at once."""
+
+    address: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlashRegion:
+    """Flash of the chip, in sectors of one size."""
+
+    start: int
+    size: int
+    sector: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One flashing through a probe."""
+
+    board: str
+    target: str
+    cpu: str
+    probe: str  # its identity
+    probe_is: str  # its description
+    pieces: tuple[Piece, ...]
+    sectors: tuple[Sector, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes to write."""
+        return sum(len(p.data) for p in self.pieces)
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "board": self.board,
+            "target": self.target,
+            "probe": self.probe,
+            "bytes": self.size,
+            "pieces": [
+                {"address": p.address, "bytes": len(p.data), "what": p.what} for p in self.pieces
+            ],
+            "sectors": [{"address": s.address, "bytes": s.size} for s in self.sectors],
+        }
+
+
+def pieces_of(path: Path) -> tuple[Piece, ...]:
+    """The loaded bytes of an ELF file, at their load addresses. Raises `BuildError`."""
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise BuildError(f"cannot be read: {e.strerror}", where=str(path)) from None
+    segments = [s for s in elf.read(data, str(path)).segments if s.type == elf.PT_LOAD and s.data]
+    if not segments:
+        raise BuildError("nothing in it is loaded", where=str(path))
+    found: list[Piece] = []
+    for segment in sorted(segments, key=lambda s: s.paddr):
+        if found and found[-1].end == segment.paddr:
+            found[-1] = replace(found[-1], data=found[-1].data + segment.data)
+        else:
+            found.append(Piece(segment.paddr, segment.data, "image"))
+    return tuple(found)
+
+
+def sectors_of(pieces: Iterable[Piece], regions: Sequence[FlashRegion]) -> tuple[Sector, ...]:
+    """Every sector that has a byte of a piece in it. Raises `BuildError` for a byte that is in
+    none."""
+    found: set[tuple[int, int]] = set()
+    for piece in pieces:
+        at = piece.address
+        while at < piece.end:
+            region = next((r for r in regions if r.start <= at < r.start + r.size), None)
+            if region is None:
+                raise _outside(piece, at, regions)
+            start = at - (at - region.start) % region.sector
+            found.add((start, region.sector))
+            at = start + region.sector
+    return tuple(Sector(*s) for s in sorted(found))
+
+
+def _outside(piece: Piece, address: int, regions: Sequence[FlashRegion]) -> BuildError:
+    """Larger than the flash, or linked for another chip."""
+    shown = ", ".join(f"{r.start:#x} to {r.start + r.size - 1:#x}" for r in regions)
+    if address > piece.address:
+        over = piece.end - address
+        what = f"the {piece.what} is {over:,} bytes larger than the chip's flash [E0808]"
+    else:
+        what = f"the {piece.what} goes to {address:#x}, which is not in the chip's flash [E0808]"
+    return BuildError(what, hint=f"its flash is {shown}; `edgeuk size` shows what takes the room")

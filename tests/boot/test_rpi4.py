@@ -1,0 +1,162 @@
+"""The board rpi4, in a QEMU that has it: its I2C bus, reset by its power manager, and what QEMU
+lacks of it and an image must stand: Ethernet, random numbers, a watchdog that counts.
+
+Its uplink there is PPP over the mini UART. Beside tmp105's driver, one that exists only here reads
+the bus and says on the console what it gets. The sensor's temperature is QEMU's, changed over QMP
+while the image runs.
+"""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+from boot_rig import LIMIT_S, collect, readings
+
+from edgeuk.catalog import load_catalog
+from edgeuk.paths import data_roots
+
+BOARD = "rpi4"
+EXIT_PANIC = 101  # firmware/include/ek/panic.h
+TEMPERATURE = """
+[[sensor]]
+name = "air"
+driver = "tmp105"
+at = "i2c0:0x48"
+every = "200ms"
+"""
+SENSOR = """
+[[sensor]]
+name = "raw{addr}"
+driver = "raw"
+at = "i2c0:{addr}"
+every = "100ms"
+"""
+MANIFEST = """\
+class = "sensor"
+summary = "Says two bytes of register 0; only in tests"
+datasheet = "none"
+sources = ["raw.c"]
+needs = ["i2c"]
+at = "i2c"
+[channel]
+unit = ""
+decimals = 0
+"""
+HEADER = """\
+#ifndef RAW_H
+#define RAW_H
+#include "ek/i2c.h"
+#include "ek/sensor.h"
+struct raw {
+    uint16_t channel;
+    const struct ek_i2c *bus;
+    uint8_t addr;
+};
+extern const struct ek_sensor_ops raw_ops;
+#endif
+"""
+SOURCE = """\
+#include "ek/log.h"
+#include "raw.h"
+static void poll(const void *dev) {
+    const struct raw *raw = dev;
+    uint8_t in[2] = {0xaa, 0xaa};
+    int status = raw->bus->ops->transfer(raw->bus->dev, raw->addr, (const uint8_t[]){0}, 1, in, 2);
+    ek_log("raw: %x %d %x %x", raw->addr, status, in[0], in[1]);
+    if (raw->addr == 0x4a) {
+        __builtin_trap();
+    }
+}
+const struct ek_sensor_ops raw_ops = {.poll = poll};
+"""
+
+
+@pytest.fixture(scope="module")
+def drivers(tmp_path_factory):
+    """The real drivers and the raw one."""
+    roots = data_roots()
+    folder = tmp_path_factory.mktemp("drivers") / "drivers"
+    shutil.copytree(roots.drivers, folder)
+    (folder / "raw").mkdir()
+    (folder / "raw/driver.toml").write_text(MANIFEST)
+    (folder / "raw/raw.h").write_text(HEADER)
+    (folder / "raw/raw.c").write_text(SOURCE)
+    return load_catalog(replace(roots, drivers=folder))
+
+
+@pytest.fixture
+def machine(gateways, boot, drivers):
+    """An image that reads at these addresses, running."""
+
+    def make(*addresses, values=None, semihosting=True):
+        built = gateways(BOARD, "".join(SENSOR.format(addr=a) for a in addresses), drivers)
+        if not semihosting:
+            qemu = built.image.board.qemu
+            args = tuple(a for a in qemu.args if a != "-semihosting")
+            board = replace(built.image.board, qemu=replace(qemu, args=args))
+            built = replace(built, image=replace(built.image, board=board))
+        return boot(built, {"mqtt.host": ""} | (values or {}))
+
+    return make
+
+
+def set_temperature(machine, celsius):
+    sensor = next(
+        f"/machine/peripheral/{entry['name']}"
+        for entry in machine.qmp("qom-list", path="/machine/peripheral")
+        if "tmp105" in entry["type"]
+    )
+    machine.qmp("qom-set", path=sensor, property="temperature", value=int(celsius * 1000))
+
+
+def test_readings_follow_the_sensor(gateways, boot, broker, monitor):
+    machine = boot(gateways(BOARD, TEMPERATURE), {"mqtt.port": str(broker.port)})
+    for celsius in (21.5, -12.25, 99.5):
+        set_temperature(machine, celsius)
+        wanted = [celsius] * 3
+        messages = collect(
+            monitor,
+            lambda m, wanted=wanted: [r.value for r in readings(m, "air")][-3:] == wanted,
+        )
+    assert {(r.unit, r.quality) for r in readings(messages, "air")} == {("Cel", "")}
+
+
+def test_the_bus_gives_what_the_sensor_measures(machine):
+    running = machine("0x48")
+    for celsius, data in ((21.5, "15 80"), (-12.5, "f3 80"), (99.5, "63 80")):  # TMP105, table 5
+        set_temperature(running, celsius)
+        running.wait_line(f"raw: 48 0 {data}", LIMIT_S)
+
+
+def test_nobody_at_an_address_is_said_and_harms_no_other(machine):
+    running = machine("0x4f", "0x48")
+    set_temperature(running, 21.5)
+    for _ in range(2):
+        running.wait_line("raw: 4f -2 aa aa", LIMIT_S)
+        running.wait_line("raw: 48 0 15 80", LIMIT_S)
+
+
+def test_what_qemu_lacks_is_survived(machine):
+    running = machine("0x48", values={"exit.after_s": "12"})
+    assert running.wait(LIMIT_S) == 0  # longer than the watchdog's time, which is 8 s
+    text = "\n".join(running.lines)
+    assert "entropy clock jitter (weak)" in text
+    assert text.count("edgeuk rpi4 ") == 1
+    assert "panic" not in text
+
+
+def test_without_a_debugger_an_exit_is_a_reset(machine):
+    running = machine("0x48", values={"exit.after_s": "1"}, semihosting=False)
+    assert running.wait(LIMIT_S) == 0  # QEMU ends at a reset: -no-reboot
+    assert "exit.after_s is over" in running.lines[-1]
+
+
+def test_a_panic_ends_in_a_reset(machine):
+    running = machine("0x4a")
+    assert running.wait(LIMIT_S) == 0
+    assert "panic: breakpoint instruction" in "\n".join(running.lines)
+
+
+def test_a_panic_may_be_an_exit_status(machine):
+    running = machine("0x4a", values={"exit.on_panic": "1"})
+    assert running.wait(LIMIT_S) == EXIT_PANIC

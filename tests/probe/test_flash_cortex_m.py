@@ -1,0 +1,284 @@
+"""`edgeuk flash` through a probe, in process, on virtual boards: what is written is read back, what
+is there is left alone, and every wrong situation has its message."""
+
+import json
+import signal
+import sys
+
+import pytest
+from conftest import image, state
+from pyocd.probe.aggregator import DebugProbeAggregator
+
+from edgeuk.cli.app import run
+from edgeuk.flash import cortex_m
+from edgeuk.pack import elf
+from edgeuk.probe import client, storage
+from edgeuk.probe.plugin import VirtualProbe
+
+BOARD = """\
+summary = "a board of the test"
+cpu = "{cpu}"
+
+[memory]
+flash = {{ base = 0, size = 0x3_F000 }}
+config = {{ base = 0x0003_F000, size = 0x400 }}
+ram = {{ base = 0x2000_0000, size = 0x4000 }}
+
+[roles]
+
+[devices]
+"""
+FLASH = '\n[flash]\nmethod = "pyocd"\ntarget = "{target}"\n'
+
+
+@pytest.fixture(autouse=True)
+def _signals():
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def board(tmp_path):
+    """Write a board file; gives the options that name it."""
+
+    def write(target="nrf51", cpu="cortex-m0"):
+        path = tmp_path / "b.toml"
+        path.write_text(BOARD.format(cpu=cpu) + (FLASH.format(target=target) if target else ""))
+        return ["--board", str(path)]
+
+    return write
+
+
+@pytest.fixture
+def elf_of(tmp_path):
+    """An ELF file that loads these bytes at an address."""
+
+    def write(data, address=0):
+        segment = elf.Segment(elf.PT_LOAD, 5, address, address, len(data), 4, data)
+        path = tmp_path / "i.elf"
+        path.write_bytes(elf.pack(elf.Elf(elf.CLASS_32, 40, 0x05000000, address, (segment,), ())))
+        return ["--image", str(path)]
+
+    return write
+
+
+def flashed(name, size):
+    client.stop(name)
+    return storage.flash_file(name).read_bytes()[:size]
+
+
+def test_it_starts_the_virtual_board_writes_verifies_and_shows_the_first_words(
+    home, board, firmware, capsys
+):
+    argv = ["flash", *board(), "--image", str(firmware("v1")), "--probe", "virtual"]
+    assert run(argv) == 0
+    said = capsys.readouterr()
+    assert "probe   b, edgeuk virtual board b (nrf51)" in said.out
+    assert "erased  1 sector\nwrote   1,024 bytes; read back and right" in said.out
+    assert "  | hello v1" in said.out
+    assert "started virtual board `b`" in said.err
+    assert "next: " in said.err
+    assert state("b") == "running"
+
+
+def test_what_is_there_already_is_neither_erased_nor_written(home, board, firmware, capsys):
+    argv = ["flash", *board(), "--probe", "virtual", "--json", "--image"]
+    assert run([*argv, str(firmware("v1", PAD=65536))]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert run([*argv, str(firmware("v2", PAD=65536))]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert first["done"]
+    assert first["sectors_erased"] == len(first["sectors"]) == 65
+    assert second["sectors_erased"] == 1  # the one with the version in it
+    assert second["bytes_identical"] == 64 * 1024
+    assert "hello v2" in second["console"][0]
+
+
+def test_bytes_beside_the_image_in_its_last_sector_are_kept(home, board, elf_of, capsys):
+    where = [*board("k64f", "cortex-m4"), "--probe", "virtual"]
+    assert run(["flash", *where, *elf_of(image(0, 0x20020000, 0x3000))]) == 0
+    assert run(["flash", *where, *elf_of(b"new!" * 4, 0x2000)]) == 0
+    expected = bytearray(image(0, 0x20020000, 0x3000))
+    expected[0x2000:0x2010] = b"new!" * 4
+    assert flashed("b", 0x3000) == expected
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(home, board, elf_of, capsys):
+    where = [*board("k64f", "cortex-m4"), "--probe", "virtual"]
+    assert run(["flash", *where, *elf_of(image(0, 0x20020000, 5000)), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "write   5,000 bytes at 0x0: image\nerase   at most 2 sectors, 8,192 bytes" in said
+    assert set(flashed("b", 5000)) == {0xFF}
+
+
+def test_a_board_without_flash_table_is_refused(home, board, elf_of, capsys):
+    assert run(["flash", *board(""), *elf_of(b"1234"), "--probe", "virtual"]) == 2
+    assert "board `b` has no [flash] [E0801]" in capsys.readouterr().err
+
+
+def test_no_probe(home, board, elf_of, monkeypatch, capsys):
+    monkeypatch.setattr(DebugProbeAggregator, "get_all_connected_probes", lambda wanted=None: [])
+    assert run(["flash", *board(), *elf_of(b"1234")]) == 3
+    said = capsys.readouterr().err
+    assert "error: no debug probe is connected [E0804]\nhint: check cable and power" in said
+
+
+def test_a_virtual_board_that_runs_is_not_taken_for_a_probe(start, board, elf_of, capsys):
+    start("b", "nrf51")
+    assert run(["flash", *board(), *elf_of(b"1234"), "--yes"]) == 3
+    said = capsys.readouterr().err
+    assert "no debug probe is connected [E0804]" in said
+    assert "virtual:b (edgeuk virtual board b (nrf51))" in said
+
+
+class Other(VirtualProbe):
+    vendor_name = "Arm"
+
+
+def test_two_probes_are_listed(start, board, elf_of, monkeypatch, capsys):
+    start("one", "nrf51")
+    start("two", "nrf51")
+    both = [Other("one"), Other("two")]
+    monkeypatch.setattr(DebugProbeAggregator, "get_all_connected_probes", lambda wanted=None: both)
+    assert run(["flash", *board(), *elf_of(b"1234"), "--yes"]) == 3
+    said = capsys.readouterr().err
+    assert "2 debug probes are connected [E0805]: one (Arm virtual board one (nrf51)), two" in said
+    assert "hint: name one: --probe ID" in said
+
+
+def test_a_probe_that_is_not_there_names_those_that_are(start, board, elf_of, capsys):
+    start("one", "nrf51")
+    assert run(["flash", *board(), *elf_of(b"1234"), "--probe", "cmsisdap:xyz"]) == 3
+    said = capsys.readouterr().err
+    assert "no probe `cmsisdap:xyz` is connected [E0804]" in said
+    assert "virtual:one" in said
+
+
+def test_a_real_probe_is_not_written_to_without_a_yes(start, board, elf_of, monkeypatch, capsys):
+    start("one", "nrf51")
+    real = [Other("one")]
+    monkeypatch.setattr(DebugProbeAggregator, "get_all_connected_probes", lambda wanted=None: real)
+    assert run(["flash", *board(), *elf_of(b"1234"), "--json"]) == 2
+    assert "not without --yes [E0815]" in capsys.readouterr().err
+    assert run(["flash", *board(), *elf_of(b"1234"), "--yes"]) == 0
+    assert flashed("one", 4) == b"1234"
+
+
+def test_another_core_is_refused_before_anything_is_written(start, board, elf_of, capsys):
+    start("other", "k64f")
+    assert run(["flash", *board(), *elf_of(b"1234"), "--probe", "virtual:other"]) == 3
+    said = capsys.readouterr().err
+    assert "is a cortex-m4, not a cortex-m0 (nrf51) [E0806]" in said
+    assert set(flashed("other", 4)) == {0xFF}
+
+
+def test_another_chip_with_the_same_core_is_refused(start, board, elf_of, capsys):
+    start("other", "stm32f412xg")
+    where = board("nrf52840", "cortex-m4")
+    assert run(["flash", *where, *elf_of(b"1234"), "--probe", "virtual:other"]) == 3
+    said = capsys.readouterr().err
+    assert "the chip at probe other is another one (nrf52840) [E0806]" in said
+    assert set(flashed("other", 4)) == {0xFF}
+
+
+@pytest.mark.parametrize(
+    ("target", "address"), [("k64f", 0x40C), ("nrf52840", 0x10001208)], ids=["k64f", "nrf52840"]
+)
+def test_a_locked_chip_is_left_alone_unless_it_is_to_be_erased(
+    target, address, start, board, elf_of, capsys
+):
+    start("b", target)
+    client.stop("b")
+    path = storage.flash_file("b")
+    flash = bytearray(path.read_bytes())
+    offset = address if address < 0x100000 else 0x100000 + address - 0x10001000
+    flash[offset] = 0
+    flash[0:4] = b"old!"
+    path.write_bytes(flash)
+    start("b", target)
+    where = ["flash", *board(target, "cortex-m4"), *elf_of(image(0, 0x20020000, 5000))]
+    assert run([*where, "--probe", "virtual"]) == 3
+    said = capsys.readouterr().err
+    assert "the chip is locked" in said
+    assert "[E0807]\nhint: --unlock erases the whole chip" in said
+    assert run([*where, "--probe", "virtual", "--unlock"]) == 0
+    assert flashed("b", 5000) == image(0, 0x20020000, 5000)
+
+
+def test_an_image_larger_than_the_flash_is_refused(home, board, elf_of, capsys):
+    where = [*board(), "--probe", "virtual"]
+    assert run(["flash", *where, *elf_of(bytes(0x40010))]) == 1
+    said = capsys.readouterr().err
+    assert "the image is 16 bytes larger than the chip's flash [E0808]" in said
+    assert run(["flash", *where, *elf_of(b"1234", 0x08000000)]) == 1
+    said = capsys.readouterr().err
+    assert "goes to 0x8000000, which is not in the chip's flash [E0808]" in said
+
+
+def test_a_target_that_pyocd_lacks(home, board, elf_of, start, capsys):
+    start("other", "nrf51")
+    assert run(["flash", *board("nrf99"), *elf_of(b"1234"), "--probe", "virtual:other"]) == 2
+    assert "pyOCD does not know the target `nrf99` [E0806]" in capsys.readouterr().err
+    client.stop("other")
+    assert run(["flash", *board("nrf99"), *elf_of(b"1234"), "--probe", "virtual"]) == 2
+    assert "there is no virtual `nrf99` [E0816]" in capsys.readouterr().err
+
+
+def test_other_bytes_in_the_flash_are_an_error(home, board, elf_of, monkeypatch, capsys):
+    real = cortex_m._Loader.commit
+
+    def spoiled(self):
+        real(self)
+        self._session.target.write32(0x4001E504, 1)  # NVMC: write enable
+        self._session.target.write32(0x10, 0)
+
+    monkeypatch.setattr(cortex_m._Loader, "commit", spoiled)
+    assert run(["flash", *board(), *elf_of(b"\x55" * 64), "--probe", "virtual"]) == 4
+    said = capsys.readouterr().err
+    assert "the flash has 0x00 at 0x10, where 0x55 was written [E0809]" in said
+
+
+def test_a_board_that_dies_in_the_middle(home, board, elf_of, monkeypatch, capsys):
+    def die(self):
+        record = storage.read_record("b")
+        client._signal(record, signal.SIGKILL)
+        client._ended(record, 5)
+        self._session.target.read32(0)
+
+    monkeypatch.setattr(cortex_m._Loader, "commit", die)
+    assert run(["flash", *board(), *elf_of(b"1234"), "--probe", "virtual"]) == 3
+    assert "[E0810]" in capsys.readouterr().err
+
+
+def test_pyocd_missing_is_said_with_the_cure(home, board, elf_of, monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "edgeuk.flash.cortex_m")
+    monkeypatch.setitem(sys.modules, "pyocd.core", None)
+    assert run(["flash", *board(), *elf_of(b"1234"), "--probe", "virtual"]) == 1
+    said = capsys.readouterr().err
+    assert "the Python package `pyocd` is missing [E0803]\nhint: " in said
+    assert '-m pip install "edgeuk[flash]"' in said
+
+
+def test_board_command_starts_lists_and_stops(home, capsys):
+    assert run(["board", "start", "k64f"]) == 0
+    assert run(["board", "start", "k64f"]) == 0
+    assert "was running already" in capsys.readouterr().err
+    assert run(["board", "list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["boards"] == [{"name": "k64f", "target": "k64f", "state": "lockup"}]
+    assert run(["board", "start", "k64f", "--target", "nrf51"]) == 2
+    assert "runs already, as a k64f [E0816]" in capsys.readouterr().err
+    assert run(["board", "stop", "k64f"]) == 0
+    assert run(["board", "stop", "k64f"]) == 3
+    assert "`k64f` does not run [E0817]" in capsys.readouterr().err
+    assert run(["board", "start", "nothing"]) == 2
+    assert "no board `nothing` [E0816]" in capsys.readouterr().err
+
+
+def test_a_virtual_board_of_a_real_board_has_its_chip(home, capsys):
+    assert run(["board", "start", "microbit"]) == 0
+    (status,) = client.boards()
+    assert status.target == "nrf51"
+    assert status.state == "lockup"

@@ -1,0 +1,344 @@
+"""Memory cards: the file systems are read back by a reader written from Microsoft's specification,
+disks are told apart in trees like /sys, and a device that fails in the middle never boots."""
+
+import errno
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edgeuk.cli.app import run
+from edgeuk.errors import BuildError, DeviceError, UsageError, VerificationError
+from edgeuk.flash import card, disks, fat
+from edgeuk.flash.plan import pieces_of
+from edgeuk.pack import elf
+
+FIRMWARE = ("start4.elf", "fixup4.dat", "bcm2711-rpi-4-b.dtb", "overlays/disable-bt.dtbo")
+SPECIAL = dict(size=64 << 20, label="SLOT-A", hidden_sectors=2048)
+
+
+def boot(**changes):
+    content = random.Random(7)
+    fields = {
+        "image": content.randbytes(70_001),
+        "address": 0x80000,
+        "config": b"EKC1 something",
+        "config_address": 0xFFF000,
+        "lines": ("arm_64bit=1",),
+        "firmware": {name: content.randbytes(3000) for name in FIRMWARE},
+    }
+    return card.Boot(**(fields | changes))
+
+
+def flattened(extents, size):
+    data = bytearray(size)
+    for extent in extents:
+        data[extent.offset : extent.offset + len(extent.data)] = extent.data
+    return bytes(data)
+
+
+class Fat16:
+    """Reads a file system: "FAT: General Overview of On-Disk Format", 1.03."""
+
+    def __init__(self, volume):
+        self.volume = volume
+        fields = struct.unpack_from("<HBHBHHBH", volume, 11)
+        self.sector, self.per, reserved, count, root, _, _, fat_sectors = fields
+        start = reserved * self.sector
+        self.tables = [
+            volume[start + n * fat_sectors * self.sector :][: fat_sectors * self.sector]
+            for n in range(count)
+        ]
+        self.root = start + count * fat_sectors * self.sector
+        self.data = self.root + root * 32
+        self.root_entries = root
+        assert volume[510:512] == b"\x55\xaa"
+
+    def chain(self, cluster):
+        while cluster < 0xFFF8:
+            assert cluster >= 2
+            yield cluster
+            cluster = struct.unpack_from("<H", self.tables[0], 2 * cluster)[0]
+
+    def content(self, cluster):
+        size = self.per * self.sector
+        places = (self.data + (c - 2) * size for c in self.chain(cluster))
+        return b"".join(self.volume[at : at + size] for at in places)
+
+    def files(self):
+        return dict(self.walk(self.volume[self.root : self.root + 32 * self.root_entries], ""))
+
+    def walk(self, directory, above):
+        long, order = "", 0
+        for at in range(0, len(directory), 32):
+            entry = directory[at : at + 32]
+            if entry[0] == 0:
+                return
+            if entry[11] == 0x0F:
+                # The last piece comes first and is marked; then they count down.
+                assert entry[0] == (order - 1 if order else 0x40 | entry[0] & 0x3F)
+                order, checksum = entry[0] & 0x3F, entry[13]
+                part = entry[1:11] + entry[14:26] + entry[28:32]
+                long = part.decode("utf-16-le").split("\0")[0].rstrip("\uffff") + long
+                continue
+            short = f"{entry[:8].decode().rstrip()}.{entry[8:11].decode().rstrip()}".rstrip(".")
+            if long:
+                total = 0
+                for byte in entry[:11]:
+                    total = ((total & 1) << 7) + (total >> 1) + byte & 0xFF
+                assert (order, checksum) == (1, total)
+            name, long, order = above + (long or short), "", 0
+            cluster, size = struct.unpack_from("<HI", entry, 26)
+            if entry[11] & 0x10:
+                if not entry.startswith(b"."):
+                    yield from self.walk(self.content(cluster), f"{name}/")
+            elif not entry[11] & 0x08:
+                yield name, (self.content(cluster)[:size] if cluster else b"", cluster)
+
+
+def test_the_file_system_has_what_was_put_in_and_every_file_is_contiguous():
+    files = card.boot_files(boot())
+    volume = Fat16(flattened(fat.make(files=files, **SPECIAL), 64 << 20))
+    found = volume.files()
+    assert {name: data for name, (data, _) in found.items()} == files
+    assert volume.tables[0] == volume.tables[1]
+    for _, first in found.values():
+        clusters = list(volume.chain(first))
+        assert clusters == list(range(first, first + len(clusters)))
+
+
+def test_the_same_input_gives_the_same_bytes():
+    assert card.make(card.boot_files(boot())) == card.make(card.boot_files(boot()))
+
+
+def test_debians_checker_finds_no_fault(tmp_path):
+    checker = shutil.which("fsck.fat", path=f"{os.environ['PATH']}:/sbin:/usr/sbin")
+    if checker is None:
+        pytest.skip("fsck.fat is not installed (apt-get install dosfstools)")
+    path = tmp_path / "volume"
+    path.write_bytes(flattened(fat.make(files=card.boot_files(boot()), **SPECIAL), 64 << 20))
+    done = subprocess.run([checker, "-n", str(path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
+def test_files_that_do_not_fit_are_refused():
+    with pytest.raises(BuildError, match=r"do not fit into a partition of 64 MB \[E0808\]"):
+        fat.make(files={"LARGE.BIN": bytes(64 << 20)}, **SPECIAL)
+    with pytest.raises(BuildError, match=r"the image has 2,097,153 bytes, its slot 2,097,152"):
+        card.boot_files(boot(image=bytes((2 << 20) + 1)))
+
+
+def test_the_boot_files_say_where_the_image_and_its_configuration_go():
+    text = card.boot_files(boot())["config.txt"].decode()
+    assert "arm_64bit=1\nkernel=kernel8.img\nkernel_address=0x80000\n" in text
+    assert "initramfs edgeuk.cfg 0xfff000\n" in text
+    assert "initramfs" not in card.boot_files(boot(config=b""))["config.txt"].decode()
+
+
+def written(path, extents):
+    card.write(path, extents, lambda done, total: None)
+    return path.read_bytes()
+
+
+def first_sector(path):
+    with path.open("rb") as file:
+        return file.read(512)
+
+
+def test_a_card_in_a_file_has_the_partitions_and_slot_a(tmp_path):
+    files = card.boot_files(boot())
+    data = written(tmp_path / "card", card.make(files))
+    assert len(data) == card.SIZE
+    assert data[510:512] == b"\x55\xaa"
+    rows = [struct.unpack_from("<B3xB3xII", data, 446 + 16 * n) for n in range(4)]
+    assert [kind for _, kind, _, _ in rows] == [0x0E, 0x0E, 0x0E, 0xDA]
+    ends = [(start + count) for _, _, start, count in rows]
+    assert [start for _, _, start, _ in rows] == [2048, *ends[:3]]
+    assert ends[3] * 512 == len(data)
+    slots = [Fat16(data[start * 512 : (start + count) * 512]) for _, _, start, count in rows[:3]]
+    assert slots[0].files()["autoboot.txt"][0].decode() == card.AUTOBOOT
+    assert {n: d for n, (d, _) in slots[1].files().items()} == files
+    assert slots[2].files() == {}
+
+
+def test_an_interrupted_write_leaves_no_partition_table(tmp_path, monkeypatch):
+    """At every write: the device fails there, over a card that booted."""
+    path, extents = tmp_path / "card", card.make(card.boot_files(boot()))
+    count = sum(len(card._pieces(e)) for e in extents) + 1
+    real = os.pwrite
+    for fails_at in range(1, count):
+        card.write(path, extents, lambda done, total: None)
+        calls = iter(range(1000))
+
+        def failing(handle, data, offset, calls=calls, fails_at=fails_at):
+            if next(calls) >= fails_at:
+                raise OSError(errno.EIO, "gone")
+            return real(handle, data, offset)
+
+        monkeypatch.setattr(os, "pwrite", failing)
+        with pytest.raises(DeviceError, match=r"writing failed: input/output error \[E0810\]"):
+            card.write(path, extents, lambda done, total: None)
+        monkeypatch.setattr(os, "pwrite", real)
+        assert first_sector(path) == bytes(512)
+    assert written(path, extents)[510:512] == b"\x55\xaa"
+
+
+def test_a_card_that_gives_other_bytes_back_does_not_boot(tmp_path, monkeypatch):
+    path, extents = tmp_path / "card", card.make(card.boot_files(boot()))
+    real = os.pread
+
+    def worn(handle, size, offset):
+        data = real(handle, size, offset)
+        return data[:-1] + bytes([data[-1] ^ 1]) if offset > card.START else data
+
+    monkeypatch.setattr(os, "pread", worn)
+    with pytest.raises(VerificationError, match=r"other bytes came back at 0x.* \[E0809\]"):
+        card.write(path, extents, lambda done, total: None)
+    assert first_sector(path) == bytes(512)
+
+
+def test_a_full_disk_is_said(tmp_path, monkeypatch):
+    def full(handle, data, offset):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(DeviceError) as caught:
+        card.write(tmp_path / "card", card.make({}), lambda done, total: None)
+    assert caught.value.hint == "the disk is full, or the card is smaller than it says"
+
+
+# /sys/block as the kernel shows it: name, removable, size in sectors, and what else matters.
+def tree(root, name, *, removable="1", size=1 << 24, parts=0, number=8, card_type="", ro="0"):
+    folder = root / "sys/block" / name
+    (folder / "device").mkdir(parents=True)
+    (folder / "removable").write_text(f"{removable}\n")
+    (folder / "ro").write_text(f"{ro}\n")
+    (folder / "size").write_text(f"{size}\n")
+    (folder / "dev").write_text(f"{number}:0\n")
+    (folder / "device/model").write_text("Reader\n")
+    if card_type:
+        (folder / "device/type").write_text(f"{card_type}\n")
+    for part in range(1, parts + 1):
+        inside = folder / f"{name}{part}"
+        (inside / "holders").mkdir(parents=True)
+        (inside / "partition").write_text(f"{part}\n")
+        (inside / "dev").write_text(f"{number}:{part}\n")
+
+
+def mounted(root, *rows):
+    (root / "proc/self").mkdir(parents=True)
+    lines = [f"{i} 1 {dev} / {place} rw - ext4 x rw" for i, (dev, place) in enumerate(rows, 20)]
+    (root / "proc/self/mountinfo").write_text("\n".join(lines))
+    return disks.disks(root / "sys", root / "proc")
+
+
+def test_only_removable_disks_that_nobody_uses_will_do(tmp_path):
+    tree(tmp_path, "nvme0n1", removable="0", parts=2, number=259)
+    tree(tmp_path, "sda", number=8, parts=1)
+    tree(tmp_path, "sdb", number=9, parts=1)
+    tree(tmp_path, "sdc", number=10, ro="1")
+    tree(tmp_path, "sdd", number=11, size=1000)
+    tree(tmp_path, "sde", number=12, size=0)  # a reader without a card
+    tree(tmp_path, "sdf", number=13, parts=1)
+    (tmp_path / "sys/block/sdf/sdf1/holders/dm-0").mkdir()
+    tree(tmp_path, "mmcblk0", removable="0", number=179, card_type="SD")
+    tree(tmp_path, "mmcblk1", removable="0", number=180, card_type="MMC")
+    tree(tmp_path, "loop0", number=7)
+    found = {d.name: d.why_not for d in mounted(tmp_path, ("259:2", "/"), ("9:1", "/media/x"))}
+    assert found == {
+        "mmcblk0": "",
+        "mmcblk1": "it is not removable",
+        "nvme0n1": "/dev/nvme0n12 is mounted at /",
+        "sda": "",
+        "sdb": "/dev/sdb1 is mounted at /media/x",
+        "sdc": "it is write-protected",
+        "sdd": "it is too small: 177 MB are needed",
+        "sdf": "/dev/sdf1 is part of dm-0",
+    }
+
+
+def test_a_refusal_names_the_disks_that_would_do(tmp_path):
+    tree(tmp_path, "sda", removable="0", number=8)
+    tree(tmp_path, "sdb", number=9)
+    tree(tmp_path, "sdc", number=10, size=1000)
+    found = mounted(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        disks.check_disk("sda", found)
+    assert "/dev/sda (Reader, 8.6 GB) is not written to: it is not removable" in str(caught.value)
+    assert caught.value.hint == "disks that would do: /dev/sdb (Reader, 8.6 GB)"
+    with pytest.raises(UsageError, match=r"/dev/sdb1 is no whole disk \[E0812\]"):
+        disks.check_disk("sdb1", found)
+    with pytest.raises(UsageError, match=r"\[E0813\]: it is too small: 177 MB are needed"):
+        disks.check_disk("sdc", found)
+    assert disks.check_disk("sdb", found) == "/dev/sdb (Reader, 8.6 GB)"
+
+
+def test_what_is_neither_disk_nor_file_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"neither a disk nor a file \[E0812\]"):
+        disks.check_target(tmp_path)
+    with pytest.raises(UsageError, match=r"there is no /dev/nosuchdisk \[E0812\]"):
+        disks.check_target(Path("/dev/nosuchdisk"))
+    assert disks.check_target(tmp_path / "new.img") == "a new file"
+
+
+@pytest.fixture
+def rpi4(tmp_path):
+    """Options that write a small image for the Pi, with firmware files."""
+    folder = tmp_path / "firmware"
+    for name in FIRMWARE:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    code = random.Random(3).randbytes(5000)
+    segment = elf.Segment(elf.PT_LOAD, 5, 0x80000, 0x80000, len(code), 4, code)
+    image = tmp_path / "i.elf"
+    image.write_bytes(elf.pack(elf.Elf(elf.CLASS_64, 183, 0, 0x80000, (segment,), ())))
+    to = tmp_path / "card.img"
+    where = ["flash", "--board", "rpi4", "--image", str(image), "--to", str(to)]
+    return [*where, "--firmware-dir", str(folder)], to, image, folder
+
+
+def test_the_command_writes_a_card_whose_kernel_is_the_image(rpi4, capsys):
+    argv, to, image, _ = rpi4
+    assert run([*argv, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    data = to.read_bytes()
+    start = card.START + card.SELECT
+    kernel = Fat16(data[start : start + card.SLOT]).files()["kernel8.img"][0]
+    (piece,) = pieces_of(image)
+    assert kernel[: len(piece.data)] == piece.data
+    assert not any(kernel[len(piece.data) :])
+    assert said["done"]
+    assert said["files"]["overlays/disable-bt.dtbo"] == len("overlays/disable-bt.dtbo")
+
+
+def test_a_dry_run_makes_no_file(rpi4, capsys):
+    argv, to, _, _ = rpi4
+    assert run([*argv, "--dry-run"]) == 0
+    assert "file    kernel8.img, 2,097,152 bytes" in capsys.readouterr().out
+    assert not to.exists()
+
+
+def test_missing_firmware_names_every_file_and_the_cure(rpi4, capsys):
+    argv, to, _, folder = rpi4
+    (folder / "start4.elf").unlink()
+    (folder / "fixup4.dat").unlink()
+    assert run(argv) == 3
+    said = capsys.readouterr().err
+    assert "files of the boot firmware are missing [E0811]: start4.elf, fixup4.dat" in said
+    assert "hint: apt-get install raspi-firmware; or --firmware-dir" in said
+    assert not to.exists()
+
+
+def test_a_board_with_a_card_needs_to_and_others_refuse_it(rpi4, capsys):
+    argv, _, image, _ = rpi4
+    assert run(["flash", "--board", "rpi4", "--image", str(image)]) == 2
+    assert "boots from a card: --to says which [E0802]" in capsys.readouterr().err
+    assert run([*argv, "--probe", "virtual"]) == 2
+    assert "[E0802]" in capsys.readouterr().err
+    assert run(["flash", "--board", "microbit", "--image", str(image), "--to", "x"]) == 2
+    assert "is flashed through a probe, not --to [E0802]" in capsys.readouterr().err
