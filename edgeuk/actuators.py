@@ -28,6 +28,7 @@ class Actuator:
     hold_ms: int  # how long after that
     obey_retained: bool  # also commands that the broker kept
     props: Mapping[str, Any]
+    optional: bool = False  # left out on boards that cannot have it
 
 
 def read_actuator(table: Table, catalog: Catalog) -> Actuator | None:
@@ -42,6 +43,7 @@ def read_actuator(table: Table, catalog: Catalog) -> Actuator | None:
         what = "`hold` without `on_disconnect`: it keeps its state however long the broker is away"
         table.fault("W0701", what, "hold", of_key=True, hint='on_disconnect = "off"')
     obey_retained = table.boolean("obey_retained", False)
+    optional = table.boolean("optional", False)
     if not driver or driver.cls != "actuator":
         known = [d.name for d in catalog.drivers.values() if d.cls == "actuator"]
         hint = nearest(driver_name, known)
@@ -54,7 +56,17 @@ def read_actuator(table: Table, catalog: Catalog) -> Actuator | None:
     at = read_at(table, driver, set())
     props = check_props(table, driver.props, f"driver `{driver.name}`")
     table.close()
-    return Actuator(name, driver.name, at, initial, on_disconnect, hold_ms, obey_retained, props)
+    return Actuator(
+        name,
+        driver.name,
+        at,
+        initial,
+        on_disconnect,
+        hold_ms,
+        obey_retained,
+        props,
+        optional,
+    )
 
 
 def _name(table: Table) -> str:

@@ -25,7 +25,7 @@ from edgeuk.values import DAY_MS, nearest
 
 __all__ = [
     "Actuator", "At", "DeviceFile", "Filter", "Gateway", "Mqtt", "Network", "Pipeline", "Sensor",
-    "Service", "check_on_board", "load_device", "load_gateway",
+    "Service", "check_on_board", "lack", "load_device", "load_gateway",
 ]  # fmt: skip
 
 SCHEMA = 1
@@ -170,29 +170,36 @@ def load_device(path: Path, gateway: Gateway | None = None) -> DeviceFile:
 
 
 def check_on_board(doc: Document, board: Board, catalog: Catalog) -> None:
-    """Add to a gateway's document the faults that come from the board: devices that it lacks."""
+    """Add to a gateway's document the faults that come from the board: devices that it lacks.
+    What is optional is left out on such a board instead: `lack` says why."""
     for key, table in _placed(doc):
         driver = catalog.drivers.get(str(table.get("driver")))
         shape = {"i2c": I2C, "gpio": PIN}.get(driver.at or "") if driver else None
         match = shape.fullmatch(str(table.get("at"))) if shape else None
-        if not driver or not match:
+        if not driver or not match or table.get("optional") is True:
             continue
-        cls = str(driver.at)
-        what_it_is = _PLACES[cls]
-        device = board.devices.get(match[1])
-        fit = [d.name for d in board.devices.values() if _class(d.driver, catalog) == cls]
-        if not fit:
-            what = f"board `{board.name}` has no {what_it_is}"
-            hint = f"`edgeuk boards --for {doc.path.name}` lists those that fit"
-            doc.fault("E0304", what, key, hint=hint)
-        elif not device:
-            what = f"board `{board.name}` has no device `{match[1]}`"
-            doc.fault("E0304", what, key, hint=nearest(match[1], fit))
-        elif device.name not in fit:
-            what = f"`{match[1]}` of board `{board.name}` is no {what_it_is}"
-            doc.fault("E0406", what, key, hint=nearest(match[1], fit))
-        elif cls == "gpio":
-            _check_pin(doc, key, board, device, int(match[2]))
+        if fault := lack(str(driver.at), match[1], board, catalog):
+            code, what, hint = fault
+            hint = hint or f"`edgeuk boards --for {doc.path.name}` lists those that fit"
+            doc.fault(code, what, key, hint=hint)
+        elif driver.at == "gpio":
+            _check_pin(doc, key, board, board.devices[match[1]], int(match[2]))
+
+
+def lack(cls: str, target: str, board: Board, catalog: Catalog) -> tuple[str, str, str] | None:
+    """Why nothing can be at the device `target` of a board, which should be of class `cls`: code,
+    sentence and hint; None where it can."""
+    device = board.devices.get(target)
+    fit = [d.name for d in board.devices.values() if _class(d.driver, catalog) == cls]
+    if not fit:
+        return "E0304", f"board `{board.name}` has no {_PLACES[cls]}", ""
+    if not device:
+        what = f"board `{board.name}` has no device `{target}`"
+        return "E0304", what, nearest(target, fit)
+    if device.name not in fit:
+        what = f"`{target}` of board `{board.name}` is no {_PLACES[cls]}"
+        return "E0406", what, nearest(target, fit)
+    return None
 
 
 _PLACES = {"i2c": "I2C bus", "gpio": "port of digital pins"}  # class -> words

@@ -1,15 +1,15 @@
 """The resolver: gateway and board in; the closed set of drivers and components and why out."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edgeuk.board import ROLES, Board
 from edgeuk.catalog import Catalog, check_board
 from edgeuk.errors import ConfigError, ResolveError, UsageError
 from edgeuk.filters import feature as filter_feature
-from edgeuk.gateway import At, Gateway, check_on_board
+from edgeuk.gateway import Actuator, At, Gateway, Sensor, check_on_board, lack
 from edgeuk.manifest import Arch, Component, Cpu, Driver
 from edgeuk.values import nearest
 
@@ -52,6 +52,8 @@ class Image:
     sensor_drivers: tuple[Driver, ...]  # and of actuators; each once, sorted by name
     components: tuple[Part, ...]  # sorted by name; the architecture not among them
     reasons: Mapping[str, Chain]  # driver/x, device/x, component/x, arch/x, feature/x
+    # Optional sensors and actuators that this board cannot have, with the reason; not in `gateway`.
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def drivers(self) -> tuple[Driver, ...]:
@@ -67,6 +69,7 @@ class BoardFit:
 
     board: Board
     missing: tuple[str, ...]
+    left_out: tuple[str, ...] = ()  # names of what is optional and cannot be there
 
     @property
     def ok(self) -> bool:
@@ -84,6 +87,8 @@ def resolve(gateway: Gateway, board: Board, catalog: Catalog) -> Image:
         doc = gateway.source.fork()
         check_on_board(doc, board, catalog)
         doc.check()
+    left_out = _left_out(gateway, board, catalog)
+    gateway = _without(gateway, left_out)
     search = _Search(gateway, board, catalog)
     search.run()
     if search.missing:
@@ -93,7 +98,41 @@ def resolve(gateway: Gateway, board: Board, catalog: Catalog) -> Image:
         hint = f"boards that can run it: {able}" if able else "no board that edgeuk has can run it"
         what = f"{gateway.path.name} cannot run on {board.name}: {missing}"
         raise ResolveError(what, where=str(gateway.path), hint=hint)
-    return search.image()
+    return replace(search.image(), left_out=left_out)
+
+
+def _left_out(gateway: Gateway, board: Board, catalog: Catalog) -> dict[str, str]:
+    """The optional sensors and actuators that this board cannot have, each with the reason."""
+    reasons = {}
+    nothing = replace(gateway, sensors=(), actuators=(), service=None)
+    things: list[Sensor | Actuator] = [*gateway.sensors, *gateway.actuators]
+    for thing in things:
+        if not thing.optional:
+            continue
+        driver = catalog.drivers[thing.driver]
+        placed = thing.at if driver.at in ("i2c", "gpio") else None
+        fault = lack(str(driver.at), placed.target, board, catalog) if placed else None
+        if fault:
+            reasons[thing.name] = fault[1]
+            continue
+        if isinstance(thing, Sensor):
+            alone = replace(nothing, sensors=(thing,))
+        else:
+            alone = replace(nothing, actuators=(thing,))
+        search = _Search(alone, board, catalog)
+        search.run()
+        if search.missing:
+            reasons[thing.name] = search.missing[0]
+    return reasons
+
+
+def _without(gateway: Gateway, names: Container[str]) -> Gateway:
+    """The gateway without those sensors and actuators."""
+    return replace(
+        gateway,
+        sensors=tuple(s for s in gateway.sensors if s.name not in names),
+        actuators=tuple(a for a in gateway.actuators if a.name not in names),
+    )
 
 
 def why(image: Image, name: str, catalog: Catalog) -> Chain:
@@ -118,14 +157,15 @@ def boards_for(gateway: Gateway, boards: Iterable[Board], catalog: Catalog) -> t
     """For each board whether it can run the gateway, and what it lacks."""
     fits = []
     for board in boards:
-        search = _Search(gateway, board, catalog)
+        left_out = tuple(_left_out(gateway, board, catalog))
+        search = _Search(_without(gateway, left_out), board, catalog)
         search.run()
         missing = search.missing
         if gateway.source:
             doc = gateway.source.fork()
             check_on_board(doc, board, catalog)
             missing = [f.what for f in doc.faults] + missing
-        fits.append(BoardFit(board, tuple(dict.fromkeys(missing))))
+        fits.append(BoardFit(board, tuple(dict.fromkeys(missing)), left_out))
     return tuple(fits)
 
 
@@ -185,6 +225,8 @@ class _Search:
         self.reasons[arch.name] = chain
         self._modem()
         gateway = self.gateway
+        if not (gateway.sensors or gateway.actuators or gateway.service):
+            self.missing.append("none of its sensors, which all are optional, can be there")
         if gateway.sensors or gateway.actuators or not gateway.service:
             if gateway.actuators or gateway.service or not self._is_serial():
                 self.need("mqtt", (f"{file} asks for mqtt",))
@@ -321,6 +363,7 @@ class _Search:
     def _sensors(self, file: str) -> None:
         for sensor in self.gateway.sensors:
             driver = self.catalog.drivers[sensor.driver]
+            self._only(driver)
             where = f" at {sensor.at.text}" if sensor.at else ""
             chain: Chain = (f"{file} has sensor {sensor.name}{where}",)
             chain = (*chain, f"driver/{driver.name} reads it")
@@ -346,6 +389,13 @@ class _Search:
             self.reasons.setdefault(f"driver/{driver.name}", chain)
             self._port(driver, actuator.at, chain)
             self._needs(driver.needs, chain)
+
+    def _only(self, driver: Driver) -> None:
+        """A driver of what is on the chip itself fits only that architecture."""
+        arch = self.arch.removeprefix("arch/")
+        if driver.cpus and arch not in driver.cpus:
+            fit = ", ".join(driver.cpus)
+            self.missing.append(f"driver `{driver.name}` works on {fit}, not on {arch}")
 
     def _port(self, driver: Driver, at: At | None, chain: Chain) -> None:
         """The port of what is at a pin."""

@@ -52,6 +52,7 @@ class Sensor:
     decimals: int
     props: Mapping[str, Any]  # numbers with a decimal point are Decimal, durations int ms
     filters: tuple[Filter, ...]
+    optional: bool = False  # left out on boards that cannot have it
 
 
 def read_sensor(table: Table, catalog: Catalog, servers: set[str]) -> Sensor | None:
@@ -59,6 +60,7 @@ def read_sensor(table: Table, catalog: Catalog, servers: set[str]) -> Sensor | N
     hint = "letters, digits and - : . / _, at most 63, a letter or digit first (RFC 8428, 4.5.1)"
     name = table.text("name", pattern=NAME.pattern, meaning="a SenML name", hint=hint)
     every_ms = table.duration_ms("every", low=EVERY_MIN_MS, high=DAY_MS)
+    optional = table.boolean("optional", False)
     driver_name = table.text("driver", hint="`edgeuk drivers` lists them")
     driver = catalog.drivers.get(driver_name)
     sensors = [d.name for d in catalog.drivers.values() if d.cls == "sensor"]
@@ -82,7 +84,7 @@ def read_sensor(table: Table, catalog: Catalog, servers: set[str]) -> Sensor | N
             if problem.key not in table.bad:
                 table.fault("E0409", problem.message, problem.key, hint=problem.hint)
     table.close()
-    return Sensor(name, driver.name, at, every_ms, unit, decimals, props, filters)
+    return Sensor(name, driver.name, at, every_ms, unit, decimals, props, filters, optional)
 
 
 I2C = re.compile(r"([a-z][a-z0-9_]*):(0[xX][0-9A-Fa-f]+|[0-9]+)")

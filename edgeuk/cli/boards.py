@@ -10,7 +10,7 @@ from edgeuk.catalog import Catalog, find_board, load_catalog
 from edgeuk.cli.common import DEFAULT_BOARD, JsonOption, command_app, find_gateway
 from edgeuk.cli.say import next_step, print_json, print_table, say_warnings
 from edgeuk.gateway import load_gateway
-from edgeuk.resolve import boards_for
+from edgeuk.resolve import BoardFit, boards_for
 
 app = command_app()
 
@@ -57,15 +57,31 @@ def verified(board: Board) -> str:
     return "; ".join(f"{way}: {', '.join(functions)}" for way, functions in ways.items()) or "-"
 
 
+def _answer(fit: BoardFit) -> str:
+    if not fit.ok:
+        return "no"
+    return f"yes, without {', '.join(fit.left_out)}" if fit.left_out else "yes"
+
+
 def list_fits(path: Path, known: list[Board], catalog: Catalog, json: bool) -> None:
     """Which boards can run the gateway, and what the others lack."""
     gateway = load_gateway(path, catalog)
     fits = boards_for(gateway, known, catalog)
     if json:
-        print_json([{"board": f.board.name, "ok": f.ok, "missing": list(f.missing)} for f in fits])
+        print_json(
+            [
+                {
+                    "board": f.board.name,
+                    "ok": f.ok,
+                    "missing": list(f.missing),
+                    "left_out": list(f.left_out),
+                }
+                for f in fits
+            ]
+        )
         return
     say_warnings(gateway.warnings)
-    rows = [(f.board.name, "yes" if f.ok else "no", "; ".join(f.missing) or "-") for f in fits]
+    rows = [(f.board.name, _answer(f), "; ".join(f.missing) or "-") for f in fits]
     print_table(("board", f"runs {path.name}", "what it lacks"), rows)
     able = [f.board.name for f in fits if f.ok]
     best = gateway.board if gateway.board in able else DEFAULT_BOARD

@@ -115,6 +115,8 @@ def load_image(
     project = load_project(path, board_name, device_path)
     image = resolve(project.gateway, project.board, project.catalog)
     say_warnings(project.warnings)
+    for name, reason in image.left_out.items():
+        say(f"without {name}: {reason}")
     return project, image
 
 

@@ -1,18 +1,15 @@
 """`edgeuk flash`: write an image to a board or a card, and make sure that it is there."""
 
-import hashlib
 import importlib
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edgeuk.board import Board, Flash
 from edgeuk.catalog import find_board, load_catalog
 from edgeuk.cli.board import target_of
 from edgeuk.cli.common import (
@@ -31,10 +28,10 @@ from edgeuk.cli.common import (
     shown,
     waiting,
 )
+from edgeuk.cli.flash_card import Options, Work, ask, onto_card
 from edgeuk.cli.say import next_step, out, print_json, say
 from edgeuk.device_config import device_values, encode
 from edgeuk.errors import DeviceError, ToolError, UsageError
-from edgeuk.flash import card
 from edgeuk.flash.disks import check_target
 from edgeuk.flash.plan import Piece, Plan, pieces_of
 from edgeuk.probe import client
@@ -46,25 +43,6 @@ CONSOLE_LINES = 4
 CONSOLE_S = 2.0  # for the first line; a board that says nothing is no fault
 QUIET_S = 0.4  # after the first one, for the others
 POLL_S = 0.02  # the daemon has no events to wait for
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What is asked for, apart from what is written."""
-
-    dry_run: bool
-    yes: bool
-    unlock: bool
-    json: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What is written."""
-
-    board: Board
-    image: Path
-    config: bytes  # the device configuration; none with --image
 
 
 @app.command(
@@ -115,7 +93,7 @@ def flash(
             raise UsageError(
                 f"board `{name}` boots from a card: --to says which [E0802]", hint=hint
             )
-        _onto_card(work, method, to, firmware_dir, options)
+        onto_card(work, method, to, firmware_dir, options)
         return
     if to is not None:
         hint = f"edgeuk flash --board {name} --probe virtual"
@@ -155,7 +133,7 @@ def _through_probe(work: Work, target: str, wanted: str, options: Options) -> No
             print_json({**plan.to_json(), "done": False})
         return
     if not name:
-        _ask(f"write to the {plan.board} at probe {plan.probe}?", options)
+        ask(f"write to the {plan.board} at probe {plan.probe}?", options)
     with progress(f"writing to {plan.board}") as step:
         result = cortex_m.flash(
             plan, probe, unlock=options.unlock, progress=lambda part: step(int(part * 100), 100, "")
@@ -171,62 +149,6 @@ def _through_probe(work: Work, target: str, wanted: str, options: Options) -> No
         print_json({**plan.to_json(), "done": True, **figures, "console": lines})
         return
     _tell(plan, result, lines, name)
-
-
-def _onto_card(
-    work: Work, method: Flash, to: Path, firmware_dir: Path | None, options: Options
-) -> None:
-    what = check_target(to)
-    flat, address = _flat(work.image)
-    firmware = card.find_firmware(method.firmware, firmware_dir)
-    region = work.board.memory.get("config")
-    boot = card.Boot(
-        *(flat, address, work.config, region.base if region else 0),
-        *(method.config, firmware),
-    )
-    files = card.boot_files(boot)
-    extents = card.make(files)
-    size = sum(len(e.data) for e in extents)
-    plan = {
-        "board": work.board.name,
-        "to": str(to),
-        "bytes": size,
-        "files": {name: len(data) for name, data in sorted(files.items())},
-        "image_sha256": hashlib.sha256(flat).hexdigest(),
-    }
-    if not options.json:
-        out.print(f"board   {work.board.name}", markup=False)
-        out.print(f"to      {to}: {what}", markup=False)
-        out.print(f"image   {shown(work.image.resolve())}, {len(flat):,} bytes", markup=False)
-        for name, data in sorted(files.items()):
-            out.print(f"file    {name}, {len(data):,} bytes", markup=False)
-        out.print(f"write   {size:,} bytes; slots A and B of {card.SLOT >> 20} MB each")
-    if options.dry_run:
-        if options.json:
-            print_json({**plan, "done": False})
-        return
-    if to.is_block_device():
-        _ask(f"overwrite {what}? All that is on it will be lost.", options)
-    started = time.monotonic()
-    with progress(f"writing to {to}") as step:
-        card.write(to, extents, lambda done, total: step(done >> 20, total >> 20, "MB"))
-    seconds = time.monotonic() - started
-    if options.json:
-        print_json({**plan, "done": True, "seconds": round(seconds, 3)})
-        return
-    out.print(f"done    in {seconds:.1f} s; read back and right")
-    card_in = "put the card into the board" if to.is_block_device() else f"dd if={to} of=CARD bs=1M"
-    next_step(f"{card_in}; its console is at 115200 baud")
-
-
-def _flat(image: Path) -> tuple[bytes, int]:
-    """What is loaded, and where to."""
-    pieces = pieces_of(image)
-    base = pieces[0].address
-    data = bytearray(pieces[-1].end - base)
-    for piece in pieces:
-        data[piece.address - base : piece.end - base] = piece.data
-    return bytes(data), base
 
 
 def _virtual_name(board: str, wanted: str) -> str:
@@ -270,15 +192,6 @@ def _show(plan: Plan, image: Path, options: Options) -> None:
         out.print(f"write   {len(piece.data):,} bytes at {piece.address:#x}: {piece.what}")
     erase = sum(s.size for s in plan.sectors)
     out.print(f"erase   at most {plural(len(plan.sectors), 'sector')}, {erase:,} bytes")
-
-
-def _ask(question: str, options: Options) -> None:
-    """Raises `UsageError` where nobody can be asked, Ctrl-C's exception for a no."""
-    if options.yes:
-        return
-    if not sys.stdin.isatty() or options.json:
-        raise UsageError("this overwrites what is there: not without --yes [E0815]")
-    typer.confirm(question, abort=True, err=True)
 
 
 def _tell(plan: Plan, result: Any, lines: Sequence[str], name: str) -> None:

@@ -1,5 +1,6 @@
 """One virtual board: engine, debug logic, flash that outlives the power, console, pins."""
 
+import contextlib
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,7 @@ class VirtualBoard:
         self.on = False
 
     # power
-    def power_on(self) -> None:
+    def power_on(self, *, run: bool = True) -> None:
         """Runs what is in the flash. Raises `EngineError`."""
         if self.on:
             return
@@ -51,7 +52,10 @@ class VirtualBoard:
             self.core = CortexM(self.engine, self.part.core, self._reset_chip)
             vendor = self.part.vendor(self._erase_all) if self.part.vendor else None
             self.swd = Swd(self.core, vendor)
-            self.core.reset()
+            if run:
+                self.core.reset()
+            else:
+                self._reset_chip()
         except EngineError:
             self._off()
             raise
@@ -102,10 +106,12 @@ class VirtualBoard:
         if "Lockup" in output:
             # QEMU ends where silicon just sits there: it comes back with the core locked up, and
             # with the debugger that was there still there.
-            core, port = self.core, self.swd
+            core, port, booted = self.core, self.swd, self.booted
+            with contextlib.suppress(OSError):  # its last words are still on their way
+                self._take_console()
             self._off()
-            self.power_on()
-            self.engine.halt()
+            self.power_on(run=False)
+            self.booted = booted
             self.core.lock_up(core)
             self.swd.go_on(port)
             return

@@ -7,6 +7,7 @@ are those that the peer was given.
 
 import itertools
 import time
+from pathlib import Path
 
 import pytest
 from boot_peers import ModbusServer, float_registers
@@ -132,3 +133,27 @@ def test_simulated_readings_say_so_and_statistics_are_kept(gateways, boot, broke
         assert stats["connects"] == 1
     if board != "host":  # whose stack is the system's
         assert 0 < stats["stack_max"] < stats["stack_size"]
+
+
+ANYWHERE = (Path(__file__).parents[2] / "examples/anywhere/gateway.toml").read_text()
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_one_gateway_file_runs_unchanged_on_every_board(gateways, boot, broker, monitor, board):
+    text = ANYWHERE.partition("[servers]")[2]  # its name and topic are the rig's
+    built = gateways(board, f"[servers]{text}")
+    with ModbusServer(float_registers({0: 231.5})) as meter:
+        values = {"mqtt.port": str(broker.port), "server.meter": f"localhost:{meter.port}"}
+        boot(built, values)
+        # QEMU has neither the accelerometer nor the micro:bit's thermometer.
+        names = {s.name for s in built.image.gateway.sensors} - {"tilt", "die"}
+        found = collect(monitor, lambda ms: all(readings(ms, name) for name in names))
+    assert names | {"tilt", "die"} | set(built.image.left_out) == {
+        "voltage",
+        "air",
+        "die",
+        "tilt",
+        "wave",
+    }
+    if "voltage" in names:
+        assert readings(found, "voltage")[0].value == pytest.approx(231.5)

@@ -6,7 +6,7 @@ import signal
 import sys
 
 import pytest
-from conftest import image, state
+from probe_rig import image, state
 from pyocd.probe.aggregator import DebugProbeAggregator
 
 from edgeuk.cli.app import run

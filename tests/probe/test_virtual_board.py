@@ -9,8 +9,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import image, state, wait_console, wait_for
 from elftools.elf.elffile import ELFFile
+from probe_rig import image, state, wait_console, wait_for
 
 from edgeuk.errors import DeviceError, UsageError
 from edgeuk.probe import client, storage

@@ -126,6 +126,24 @@ def test_boards_for_says_what_each_lacks(gateway, catalog):
     }
 
 
+def test_what_is_optional_is_left_out_where_it_cannot_be(gateway, catalog):
+    optional = AIR.replace('every = "1s"', 'every = "1s"\noptional = true')
+    with_bus = image(gateway(optional + WAVE), catalog, "demo-m3")
+    assert [s.name for s in with_bus.gateway.sensors] == ["air", "wave"]
+    without = image(gateway(optional + WAVE), catalog, "demo-x86")
+    assert [s.name for s in without.gateway.sensors] == ["wave"]
+    assert without.left_out == {"air": "board `demo-x86` has no I2C bus"}
+    assert "driver/tmp105" not in without.reasons
+    (fit,) = boards_for(gateway(optional + WAVE), [find_board(catalog, "demo-x86")], catalog)
+    assert (fit.ok, fit.left_out) == (True, ("air",))
+
+
+def test_a_gateway_of_which_nothing_is_left_is_refused(gateway, catalog):
+    optional = AIR.replace('every = "1s"', 'every = "1s"\noptional = true')
+    with pytest.raises(ResolveError, match="none of its sensors, which all are optional"):
+        image(gateway(optional), catalog, "demo-x86")
+
+
 def test_what_a_board_lacks_is_an_error_that_names_boards_that_have_it(gateway, catalog):
     with pytest.raises(ResolveError) as error:
         image(gateway(WAVE), catalog, "demo-mute")
