@@ -2,6 +2,8 @@
 
 from driver_harness import BASE
 
+SPIN_TABLE = BASE + 0x1000  # in the models, instead of at 0xd8
+
 
 class Model:
     """Registers with what the firmware may have left: every pin ALT3, pulled up."""
@@ -35,3 +37,36 @@ def test_an_empty_table_changes_nothing(load):
     before = dict(model.regs)
     assert load("bcm_soc", model, gpio=BASE, pins=[]).init() == 0
     assert model.regs == before
+
+
+class Stub(Model):
+    """The loop of armstub8.S: a core leaves for the first address in its slot that is not 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.gone = bytearray(32), {}
+
+    def write(self, offset, value):
+        if offset < 0x1000:
+            return super().write(offset, value)
+        at = offset - 0x1000
+        self.table[at : at + 4] = value.to_bytes(4, "little")
+        for core in range(1, 4):
+            address = int.from_bytes(self.table[8 * core : 8 * core + 8], "little")
+            if address:
+                self.gone.setdefault(core, address)
+
+
+def test_the_other_cores_are_sent_to_the_entry(load):
+    model = Stub()
+    model.table[8:] = b"\0\0\0\0" * 6
+    device = load("bcm_soc", model, gpio=BASE, pins=[], spin_table=SPIN_TABLE, entry=0x80000)
+    device.at_reset()
+    assert model.gone == dict.fromkeys((1, 2, 3), 0x80000)
+    assert model.table[:8] == bytes(8)  # this core's
+
+
+def test_without_an_entry_the_other_cores_stay(load):
+    model = Stub()
+    load("bcm_soc", model, gpio=BASE, pins=[], spin_table=SPIN_TABLE).at_reset()
+    assert model.gone == {}

@@ -1,5 +1,7 @@
 // bcm_soc.c: functions and pulls of the pins of a BCM2711: the board's table, in its order.
 // Document: BCM2711 ARM Peripherals, chapter 5; names in parentheses are its registers.
+// Also sends the other cores, which wait in the firmware's boot stub (Raspberry Pi's armstub8.S),
+// to the image's entry, where they sleep until the next reset: the stub's loop is no sleep in QEMU.
 // Left to the firmware (config.txt): clocks, voltages, memory. Left to the architecture: waking up.
 #include "bcm_soc.h"
 #include "ek/assert.h"
@@ -7,6 +9,8 @@
 
 enum { GPFSEL = 0x00, GPIO_PUP_PDN_CNTRL = 0xe4 };
 enum { PINS = 58 };
+// The stub's table: 64 bits for each core, the address to go to; 0: wait.
+enum { SLOT = 8, CORES = 4 };
 
 static void change(uintptr_t addr, uint32_t clear, uint32_t set) {
     ek_write32(addr, (ek_read32(addr) & ~clear) | set);
@@ -26,10 +30,19 @@ static int init(const void *dev) {
     return EK_OK;
 }
 
+// The table is below all that is mapped later. The lower half goes last: it ends the wait.
+static void at_reset(const void *dev) {
+    const struct bcm_soc *soc = dev;
+    for (uintptr_t core = 1; core < CORES && soc->entry != 0; core++) {
+        ek_write32(soc->spin_table + SLOT * core + 4, 0);
+        ek_write32(soc->spin_table + SLOT * core, soc->entry);
+    }
+}
+
 // The generic timer of its processors wakes them (arch/).
 static void wake_in(const void *dev, uint32_t us) {
     (void)dev;
     (void)us;
 }
 
-const struct ek_soc_ops bcm_soc_ops = {.init = init, .wake_in = wake_in};
+const struct ek_soc_ops bcm_soc_ops = {.init = init, .wake_in = wake_in, .at_reset = at_reset};

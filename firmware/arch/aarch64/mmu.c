@@ -6,8 +6,10 @@
 // writable in blocks of 2 MB. Only code is executable. Nothing else is mapped, nor the page below
 // the stack. Left out: addresses over 4 GB; images over 2 MB.
 #include <stdbool.h>
+#include <stddef.h>
 #include "arch/aarch64/core.h"
 #include "ek/assert.h"
+#include "ek/soc.h"
 
 enum { PAGE = 1 << 12, BLOCK = 1 << 21, GIGABYTE = 1 << 30, ENTRIES = 512 };
 
@@ -77,6 +79,11 @@ static void fill_tables(void) {
 }
 
 void aarch64_mmu_on(void) {
+    if (ek_role_soc.ops != NULL && ek_role_soc.ops->at_reset != NULL) {
+        // Here all addresses are still within reach, and nothing is cached.
+        ek_role_soc.ops->at_reset(ek_role_soc.dev);
+        __asm__ volatile("dsb sy\n sev" ::: "memory"); // to processors that wait for its writes
+    }
     fill_tables();
     WRITE_SYSTEM("mair_el1", MAIR_DEVICE_NORMAL);
     WRITE_SYSTEM("tcr_el1", TCR);

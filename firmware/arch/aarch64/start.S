@@ -25,7 +25,7 @@ _start:
     mrs     x0, mpidr_el1           // other processors sleep for good
     and     x0, x0, #0xffffff       // affinity, less that of the highest level
 1:  cbz     x0, 2f
-    wfe
+    wfi
     b       1b
 2:  mrs     x22, id_aa64pfr0_el1
     ubfx    x22, x22, #24, #4       // GIC: system registers there
