@@ -86,6 +86,34 @@ def test_the_next_boot_reports_why_it_began(watchdog, steps, report):
     assert watchdog(*steps, "report")[-1] == f"report {report}"
 
 
+@pytest.mark.parametrize("define", ["", "-DNONE"])
+@pytest.mark.parametrize(
+    ("steps", "report"),
+    [
+        ([*RUNNING, "ended"], "restart"),
+        ([*RUNNING, "runs=0"], "reset"),
+        ([*RUNNING, "runs=0", "panic=bad"], "panic: bad 7 at 0x1234 0x2000 0x3"),
+        (["boot", "panic=one", "reset", "boot", "runs=0"], "reset"),
+        (["boot", "panic=one", "reset", "boot", "panic=two"], "panic: two 7 at 0x1234 0x2000 0x3"),
+    ],
+)
+def test_a_reset_that_empties_the_caches_loses_nothing(watchdog, steps, report, define):
+    said = watchdog(*steps, "reset", "boot", "report", define=define)
+    assert said[-1] == f"report {report}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "report"),
+    [
+        (RUNNING, SILENT),
+        ([*RUNNING, "cause=1"], HUNG),
+        ([*RUNNING, "wait_ms=4000", "panic=late"], HUNG),
+    ],
+)
+def test_nor_does_one_by_the_watchdog(watchdog, steps, report):
+    assert watchdog(*steps, "reset", "boot", "report")[-1] == f"report {report}"
+
+
 @pytest.mark.parametrize("length", [90, 110, 117, 118, 119, 120, 121, 127, 128, 200])
 def test_a_long_panic_is_cut_and_still_told(watchdog, length):
     said = watchdog("boot", "panic=" + "x" * length, "boot", "report")[-1]

@@ -119,14 +119,15 @@ def test_pins_that_do_not_exist_are_refused(gpio, bank):
     assert model.fsel == [4] * 60
 
 
-def test_pins_of_others_are_refused(load):
+@pytest.mark.parametrize("props", [{"reserved": 1 << 14}, {"pins": 14}])
+def test_pins_of_others_are_refused(load, props):
     model = Model()
-    device = load("bcm_gpio", model, reserved=1 << 14)
+    device = load("bcm_gpio", model, **props)
     assert device.init() == OK
     assert device.input(14, UP) == EINVAL
     assert device.output(14, 1) == EINVAL
     assert model.fsel == [4] * 60
-    assert device.input(15, UP) == OK
+    assert device.input(13, UP) == OK
 
 
 def test_levels(gpio, bank):

@@ -6,6 +6,8 @@ for the bus. Unlike QEMU's, this model loses arbitration, has a busy bus, and kn
 after next is decided before a byte is read.
 """
 
+import ctypes
+
 import pytest
 from driver_harness import BASE
 
@@ -176,6 +178,10 @@ def bus(load):
     return make
 
 
+def recoveries(device):
+    return ctypes.c_uint32.in_dll(device.lib, "ek_counters").value
+
+
 def transfer(device, addr, out=b"", in_len=0):
     room = device.room(in_len + 4)
     status = device.transfer(addr, out, len(out), room, in_len)
@@ -297,6 +303,7 @@ def test_a_held_bus_is_clocked_free(bus, kinetis, clocks):
     assert model.pins == ["C-", "C+"] * clocks + ["C-", "D-", "C+", "D+"]  # then a STOP
     assert (model.gpio[SCL_MUX], model.gpio[SDA_MUX]) == (0x12, 0x12)  # the master's again
     assert model.gpio[model.gdir] == 0
+    assert recoveries(device) == 1
 
 
 def test_a_bus_that_nothing_frees_is_said_every_time(bus, kinetis):
@@ -306,6 +313,15 @@ def test_a_bus_that_nothing_frees_is_said_every_time(bus, kinetis):
     for _ in range(2):
         assert transfer(device, DEVICE, b"\1")[0] == ETIMEDOUT
     assert model.pins.count("C-") == 2 * (9 + 1)
+    assert recoveries(device) == 0
+
+
+def test_a_restart_of_the_master_alone_is_no_recovery(bus, kinetis):
+    model = Model(b"\x42", kinetis)
+    device = bus(model, pins=True)
+    model.silent = True
+    assert transfer(device, DEVICE, b"", 1)[0] == ETIMEDOUT
+    assert recoveries(device) == 0
 
 
 def test_other_pins_of_the_port_are_left_alone(bus, kinetis):

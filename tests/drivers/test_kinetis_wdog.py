@@ -19,6 +19,7 @@ class Model:
         self.regs = {STCTRLH: 0x01D2, TOVALH: 0x004C, TOVALL: 0x4B4C, PRESC: 0x0400}
         self.left, self.unlocked, self.held, self.pending = 0, set(), False, None
         self.open = False  # within the 256 clocks after an unlock
+        self.fresh = False  # the very next clock after an unlock
         self.resets = 0
 
     def critical(self, enter):
@@ -42,11 +43,16 @@ class Model:
         assert offset == SRS0
         return self.srs0
 
+    def read16(self, offset):
+        self.fresh = False
+        return self.regs[offset]
+
     def write16(self, offset, value):
         if offset in (REFRESH, UNLOCK):
             self.word(offset, value)
             return
         assert self.pending is None
+        assert not self.fresh, "lost: a clock must pass after an unlock"
         assert offset in self.unlocked, f"{offset:#x}: locked, or written twice"
         self.unlocked.remove(offset)
         self.regs[offset] = value
@@ -64,7 +70,7 @@ class Model:
             self.reload()
         else:
             assert self.regs[STCTRLH] & 1 << 4, "ALLOWUPDATE is off"
-            self.open, self.unlocked = True, set(self.regs)
+            self.open, self.fresh, self.unlocked = True, True, set(self.regs)
 
     def pass_ms(self, ms):
         control = self.regs[STCTRLH]
@@ -129,7 +135,8 @@ def test_a_time_too_short_for_the_device_is_refused(watchdog, timeout_ms):
 
 @pytest.mark.parametrize(
     ("srs0", "expired"),
-    [(0x82, 0), (0x20, 1), (0x40, 0), (0x00, 0), (0x01, 0)],  # power, watchdog, pin, software
+    # Power, watchdog, pin, software (which is in SRS1), wake-up.
+    [(0x82, 0), (0x20, 1), (0x40, 0), (0x00, 0), (0x01, 0)],
 )
 def test_the_cause_of_the_last_reset(watchdog, srs0, expired):
     assert watchdog(Model(srs0)).expired() == expired

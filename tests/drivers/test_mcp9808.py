@@ -6,7 +6,7 @@ OK, EIO, ETIMEDOUT = 0, -2, -3
 ADDR = 0x18
 CONFIG, AMBIENT, MANUFACTURER, DEVICE, RESOLUTION = 1, 5, 6, 7, 8  # (Register 5-1)
 SHUTDOWN = 1 << 8  # (Register 5-2)
-# At 0.0625 degrees typically 250 ms (Table 5-2); the datasheet has no maximum, so twice that.
+# At 0.0625 degrees typically 250 ms (5.2.4); the datasheet has no maximum, so twice that.
 CONVERSION_US = 500_000
 
 # The datasheet has no table of codes. These are its bits' weights (Register 5-4: 12 the sign in
@@ -28,11 +28,11 @@ TABLE = [
 
 
 class Model:
-    """The sensor's registers as at power-up, and its pointer; `transfer` `fail_at` fails."""
+    """The sensor's registers as at power-up, and its pointer; `fails`: transfers that fail."""
 
-    def __init__(self, ambient: int = 0, fails: int = 0, fail_at: int = 0) -> None:
-        self.ambient, self.fails, self.fail_at = ambient, fails, fail_at
-        self.count, self.writes = 0, 0
+    def __init__(self, ambient: int = 0, fails: dict[int, int] | None = None) -> None:
+        self.ambient, self.fails = ambient, fails or {}
+        self.addr, self.count, self.writes = ADDR, 0, 0
         self.maker, self.device = 0x0054, 0x0400
         self.power_up()
 
@@ -41,10 +41,10 @@ class Model:
 
     def transfer(self, addr: int, out: bytes, in_len: int) -> bytes | int:
         self.count += 1
-        if addr != ADDR:
+        if addr != self.addr:
             return EIO
-        if self.fails and self.count > self.fail_at:
-            return self.fails
+        if self.count in self.fails:
+            return self.fails[self.count]
         if out:
             self.pointer = out[0]
         if len(out) > 1:
@@ -141,18 +141,17 @@ def test_a_sensor_that_lost_its_power_is_read_rightly(sensor):
 def test_a_failing_bus_is_reported_and_the_next_poll_works(sensor, status):
     model = Model(0xC194)
     device = ready(sensor(model))
-    model.fails = status
+    model.fails = {model.count + 1: status}
     device.poll()
-    model.fails = 0
     device.poll()
     assert [r[3] for r in device.reports] == [status, OK]
     assert device.reports[1][1] == 25_250
 
 
-@pytest.mark.parametrize("fail_at", [0, 1, 2, 3])  # of the four transfers
+@pytest.mark.parametrize("step", [1, 2, 3, 4])  # transfers; the others work
 @pytest.mark.parametrize("status", [EIO, ETIMEDOUT])
-def test_init_reports_the_buss_error_at_every_step(sensor, status, fail_at):
-    assert sensor(Model(fails=status, fail_at=fail_at)).init() == status
+def test_init_reports_the_buss_error_at_every_step(sensor, status, step):
+    assert sensor(Model(fails={step: status})).init() == status
 
 
 @pytest.mark.parametrize(
@@ -173,4 +172,9 @@ def test_init_takes_every_revision(sensor):
 
 
 def test_the_address_is_the_one_of_the_gateway_file(sensor):
-    assert sensor(Model(), addr=0x19).init() == EIO
+    model = Model(0xC194)
+    model.addr = 0x1F  # A2, A1 and A0 high (Table 3-2)
+    assert sensor(model, addr=0x18).init() == EIO
+    device = ready(sensor(model, addr=0x1F))
+    device.poll()
+    assert device.reports == [(7, 25_250, 0, OK)]

@@ -180,3 +180,14 @@ def test_a_pin_that_never_rests_does_not_hold_the_loop(gpio):
 
     model.read = read
     assert device.edges() == 1
+
+
+@pytest.mark.parametrize("props", [{"reserved": 1 << 24}, {"pins": 24}])
+def test_pins_of_others_are_refused(load, props):
+    model = Model()
+    device = load("nrf51_gpio", model, base=BASE, gpiote=BASE + GPIOTE, **props)
+    assert device.init() == OK
+    assert device.input(24, UP) == EINVAL
+    assert device.output(24, 1) == EINVAL
+    assert model.log == []
+    assert device.input(23, UP) == OK

@@ -4,6 +4,7 @@ The device follows NXP UM10204: it looks at levels and edges, as a bus analyser 
 between them are compared with table 10. Registers: Arm DUI 0224, two-wire serial bus interface.
 """
 
+import ctypes
 import itertools
 
 import pytest
@@ -152,6 +153,10 @@ def transfer(device, addr, out=b"", in_len=0):
     return status, room.raw[:in_len]
 
 
+def recoveries(device):
+    return ctypes.c_uint32.in_dll(device.lib, "ek_counters").value
+
+
 def is_free(model):
     return model.level == {SCL: True, SDA: True} and model.mode == "idle"
 
@@ -268,14 +273,18 @@ def test_a_device_that_stretches_for_ever_is_given_up(bus):
 @pytest.mark.parametrize("clocks", [1, 5, 9])
 def test_a_device_that_holds_the_data_line_is_clocked_off(bus, clocks):
     model = Model(b"\x42", held_clocks=clocks)
-    assert transfer(bus(model), DEVICE, b"", 1) == (OK, b"\x42")
+    device = bus(model)
+    assert transfer(device, DEVICE, b"", 1) == (OK, b"\x42")
+    assert recoveries(device) == 1
     assert " ".join(model.trace) == "P S 48r 42N P"  # a stop before the start
     assert clock_times(model)[0] >= 4.7  # UM10204, table 10: tLOW
 
 
 def test_a_data_line_that_stays_low_is_given_up_after_nine_clocks(bus):
     model = Model(held_clocks=1000)
-    assert transfer(bus(model), DEVICE, b"\1")[0] == ETIMEDOUT
+    device = bus(model)
+    assert transfer(device, DEVICE, b"\1")[0] == ETIMEDOUT
+    assert recoveries(device) == 0
     assert sum(line == SCL and not level for _, line, level in model.edges) == 9
 
 

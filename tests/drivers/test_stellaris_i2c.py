@@ -4,7 +4,10 @@ Written from the LM3S6965 datasheet: register descriptions and the table "Write 
 I2CMCS[3:0]". Unlike QEMU's, this model knows repeated starts and forbidden commands.
 """
 
+import ctypes
+
 import pytest
+from driver_harness import BASE
 
 MSA, MCS, MDR, MTPR, MCR = 0x00, 0x04, 0x08, 0x0C, 0x20
 RUN, START, STOP, ACK = 1, 2, 4, 8
@@ -199,3 +202,118 @@ def test_a_held_bus_times_out_and_restarts_the_master(bus, stuck):
     assert model.enables[-2:] == [0, 0x10]
     model.stuck = 0
     assert transfer(device, DEVICE, b"", 1) == (OK, b"\x42")
+
+
+GPIO, SCL, SDA = 0x1000, 2, 3
+DIR, AFSEL, ALL_PINS = GPIO + 0x400, GPIO + 0x420, GPIO + 0x3FC
+
+
+class Held(Model):
+    """A device that was cut off within a byte: it holds SDA low for so many clocks of SCL. A START
+    loses arbitration then (datasheet, Arbitration). The pins are open drain."""
+
+    def __init__(self, clocks, data=b"", busy=False):
+        super().__init__(data)
+        self.clocks, self.busy = clocks, busy
+        self.directions, self.alternate, self.latch = 0x80, 0x8C, 0xFF
+        self.pins, self.moving, self.looks = [], False, 0
+
+    def levels(self):
+        low = self.directions & ~self.alternate & ~self.latch
+        return ~low & ~(bool(self.clocks) << SDA) & 0xFF
+
+    def read(self, offset):
+        if offset < GPIO:
+            held = bool(self.clocks) and self.busy and self.regs[MCR]
+            return BUSBSY if offset == MCS and held else super().read(offset)
+        if offset <= ALL_PINS:
+            self.looks += 1
+            clock = self.moving and self.looks // 5 % 2  # another master's
+            return self.levels() & ~(clock << SCL) & (offset - GPIO) >> 2
+        return {DIR: self.directions, AFSEL: self.alternate}[offset]
+
+    def write(self, offset, value):
+        if offset < GPIO:
+            return super().write(offset, value)
+        assert not self.regs[MCR], "the master has the pins"
+        before = self.levels()
+        if offset <= ALL_PINS:  # only outputs take it
+            mask = (offset - GPIO) >> 2 & self.directions
+            self.latch = self.latch & ~mask | value & mask
+        elif offset == DIR:
+            self.directions = value
+        else:
+            assert offset == AFSEL
+            self.alternate = value
+        for name, pin in (("C", SCL), ("D", SDA)):
+            if (before ^ self.levels()) & 1 << pin:
+                rises = bool(self.levels() & 1 << pin)
+                self.pins.append(name + "-+"[rises])
+                if pin == SCL and rises and self.clocks:
+                    self.clocks -= 1
+
+    def command(self, value):
+        if self.clocks and value & START:
+            self.status, self.wait, self.state = ERROR | ARBLST, self.polls, "idle"
+            return
+        super().command(value)
+
+
+def recoveries(device):
+    return ctypes.c_uint32.in_dll(device.lib, "ek_counters").value
+
+
+@pytest.fixture
+def pins(load):
+    def make(model, **props):
+        props = {"gpio": BASE + GPIO, "scl_pin": SCL, "sda_pin": SDA} | props
+        device = load("stellaris_i2c", model, clock_hz=50_000_000, **props)
+        assert device.init() == OK
+        return device
+
+    return make
+
+
+@pytest.mark.parametrize(("busy", "status"), [(False, EIO), (True, ETIMEDOUT)])
+@pytest.mark.parametrize("clocks", [1, 5, 9])
+def test_a_held_bus_is_clocked_free_for_the_next_transfer(pins, clocks, busy, status):
+    model = Held(clocks, b"\x42", busy)
+    device = pins(model)
+    assert transfer(device, DEVICE, b"", 1)[0] == status
+    assert model.pins == ["C-", "C+"] * clocks + ["D+", "C-", "D-", "C+", "D+"]  # then a STOP
+    assert (model.directions, model.alternate) == (0x80, 0x8C)  # the master's again
+    assert recoveries(device) == 1
+    assert transfer(device, DEVICE, b"", 1) == (OK, b"\x42")
+
+
+def test_a_bus_that_nothing_frees_is_not_counted(pins):
+    model = Held(10**9)
+    device = pins(model)
+    for _ in range(2):
+        assert transfer(device, DEVICE, b"\1")[0] == EIO
+    assert model.pins.count("C-") == 2 * (9 + 1)
+    assert recoveries(device) == 0
+
+
+def test_another_masters_bus_is_left_alone(pins):
+    model = Held(5)
+    model.moving = True
+    device = pins(model)
+    assert transfer(device, DEVICE, b"\1")[0] == EIO
+    assert model.pins == []
+
+
+def test_a_lost_arbitration_on_a_free_bus_is_no_recovery(pins):
+    model = Held(0)
+    model.lose_at = 1
+    device = pins(model)
+    assert transfer(device, DEVICE, b"\1")[0] == EIO
+    assert model.pins == []
+    assert recoveries(device) == 0
+
+
+def test_without_the_pins_a_held_bus_is_only_said(pins):
+    model = Held(5)
+    device = pins(model, gpio=0)
+    assert transfer(device, DEVICE, b"\1")[0] == EIO
+    assert model.pins == []

@@ -1,5 +1,7 @@
 // bcm_gpio.c: one bank of the GPIO pins of a BCM2711, with its edge latches.
-// Document: BCM2711 ARM Peripherals, chapter 5; names in parentheses are its registers.
+// Document: BCM2711 ARM Peripherals, chapter 5; names in parentheses are its registers. Offsets and
+// values were checked against Linux' pinctrl-bcm2835.c, which goes from one function to another by
+// way of INPUT; this does not.
 // Left out: alternate functions (bcm_soc), levels and asynchronous edges as interrupts, pads'
 // strength, which the firmware has set.
 #include "bcm_gpio.h"
@@ -27,7 +29,7 @@ static unsigned number(const struct bcm_gpio *gpio, uint8_t pin) {
 }
 
 static bool usable(const struct bcm_gpio *gpio, uint8_t pin) {
-    return pin < BANK_PINS && number(gpio, pin) < PINS && !(gpio->reserved >> pin & 1);
+    return pin < gpio->pins && number(gpio, pin) < PINS && !(gpio->reserved >> pin & 1);
 }
 
 static void set_function(const struct bcm_gpio *gpio, uint8_t pin, unsigned function) {

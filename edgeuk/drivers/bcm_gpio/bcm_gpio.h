@@ -6,6 +6,7 @@
 struct bcm_gpio {
     uintptr_t base;    // of all banks
     uint8_t bank;      // 0: GPIO 0 to 31, 1: GPIO 32 to 57
+    uint8_t pins;      // of the bank, from the first
     uint32_t reserved; // pins of others
 };
 extern const struct ek_gpio_ops bcm_gpio_ops;

@@ -1,7 +1,7 @@
 // bcm_pm.c: the watchdog of a BCM2711, in its power manager. It counts down and resets the chip; it
 // does not warn before.
-// No public data sheet; registers as Linux has them in bcm2835_wdt.c and bcm2835-power.c, bits of
-// PM_RSTS as Raspberry Pi's engineers list them for PM_RSTS of BCM2835.
+// No public data sheet. Offsets, bits and the sequence were checked against Linux' bcm2835_wdt.c
+// and bcm2835-power.c, the bits of PM_RSTS against lists for BCM2835 and BCM2836 in other projects.
 #include "bcm_pm.h"
 #include "ek/assert.h"
 #include "ek/mmio.h"

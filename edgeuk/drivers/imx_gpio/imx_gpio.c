@@ -1,6 +1,9 @@
 // imx_gpio.c: a port of digital pins of NXP i.MX chips, with multiplexer and pad of each pin.
 // Interrupts only wake the processor; the latch is read by edges().
-// Document: NXP IMX6ULRM, chapters GPIO, IOMUXC, CCM; names in parentheses are registers.
+// Document: NXP IMX6ULRM, chapters GPIO, IOMUXC, CCM; names in parentheses are registers. Offsets
+// were checked against NXP's PERI_GPIO.h (i.MX 8MP) and Linux' gpio-mxc.c, what DR and PSR read as
+// against U-Boot's and FreeBSD's drivers, the pad settings of driver.toml against Linux' binding
+// fsl,imx6ul-pinctrl.
 // Left out: level interrupts. The interrupt lines of pins 0 to 15 and 16 to 31 are the board's.
 #include "imx_gpio.h"
 #include "ek/assert.h"

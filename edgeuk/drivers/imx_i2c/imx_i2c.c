@@ -5,6 +5,7 @@
 #include "imx_i2c.h"
 #include "ek/assert.h"
 #include "ek/clock.h"
+#include "ek/counters.h"
 #include "ek/mmio.h"
 
 // Registers by number, 4 bytes apart on i.MX, 1 on Kinetis: (I2CR, C1) and so on.
@@ -111,6 +112,7 @@ static void free_bus(const struct imx_i2c *i2c) {
     ek_write32(i2c->gpio + GPIO_DR, ek_read32(i2c->gpio + GPIO_DR) & ~both);
     ek_write32(i2c->scl_mux, i2c->gpio_function);
     ek_write32(i2c->sda_mux, i2c->gpio_function);
+    bool held = !(ek_read32(input) & sda);
     for (unsigned i = 0; i < 9 && !(ek_read32(input) & sda); i++) {
         drive(i2c, i2c->scl_pin, true);
         drive(i2c, i2c->scl_pin, false);
@@ -119,6 +121,7 @@ static void free_bus(const struct imx_i2c *i2c) {
     drive(i2c, i2c->sda_pin, true);
     drive(i2c, i2c->scl_pin, false);
     drive(i2c, i2c->sda_pin, false);
+    ek_counters.bus_recoveries += held && ek_read32(input) & sda;
     ek_write32(i2c->scl_mux, scl_mux);
     ek_write32(i2c->sda_mux, sda_mux);
 }

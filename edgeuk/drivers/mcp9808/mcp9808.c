@@ -1,6 +1,6 @@
 // mcp9808.c: MCP9808 temperature sensor. Datasheet: Microchip DS25095A; numbers in parentheses are
 // its sections.
-// Left out: alert output and its limits, shutdown, resolutions below 0.0625 degrees.
+// Left out: alert output and its limits, shutdown, coarser resolutions.
 //
 // Every read sends the register's number first, so that a sensor that lost its power between two
 // polls is read rightly: it comes back converting, at 0.0625 degrees (5.3).
@@ -74,7 +74,7 @@ static void poll(const void *dev) {
     struct mcp9808_state *state = sensor->state;
     if (ek_clock_us() >= state->ready_us) {
         measure((void *)(uintptr_t)dev);
-    } else if (!state->timer.armed) {
+    } else { // while one waits already, the same timer at the same time
         ek_timer_start_at(&state->timer, state->ready_us, measure, (void *)(uintptr_t)dev);
     }
 }

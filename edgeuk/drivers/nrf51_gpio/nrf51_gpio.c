@@ -1,6 +1,7 @@
 // nrf51_gpio.c: the 32 pins of an nRF51.
 // Document: nRF51 Series Reference Manual 3.0, GPIO and GPIOTE; names in parentheses are its
-// registers.
+// registers. Offsets and bits were checked against Nordic's nrf51.svd and nrf51_bitfields.h, when
+// PORT comes against Nordic's page on the GPIOTE of a later chip.
 //
 // The chip latches no edges (its successors do). Each input senses the level that it does not have:
 // the first that gets it raises the PORT event, which wakes the processor. A pulse that is over
@@ -23,6 +24,10 @@ enum { EVENT_PORT = 0x17c, INTENSET = 0x304, INTENCLR = 0x308 }; // GPIOTE
 // While pins are set anew others may change: look again, but not for ever.
 enum { LOOKS_MAX = 4 };
 
+static bool usable(const struct nrf51_gpio *gpio, uint8_t pin) {
+    return pin < gpio->pins && !(gpio->reserved >> pin & 1);
+}
+
 static uintptr_t cnf(const struct nrf51_gpio *gpio, uint8_t pin) {
     return gpio->base + PIN_CNF + 4u * pin;
 }
@@ -42,7 +47,7 @@ static void sense(const struct nrf51_gpio *gpio, uint8_t pin, uint32_t levels) {
 
 static int input(const void *dev, uint8_t pin, enum ek_gpio_pull pull) {
     const struct nrf51_gpio *gpio = dev;
-    if (pin >= PINS) {
+    if (!usable(gpio, pin)) {
         return EK_EINVAL;
     }
     uint32_t bits = pull == EK_GPIO_PULL_UP     ? PULL_UP
@@ -65,7 +70,7 @@ static void set(const void *dev, uint8_t pin, bool level) {
 
 static int output(const void *dev, uint8_t pin, bool level) {
     const struct nrf51_gpio *gpio = dev;
-    if (pin >= PINS) {
+    if (!usable(gpio, pin)) {
         return EK_EINVAL;
     }
     gpio->state->inputs &= ~(1u << pin);

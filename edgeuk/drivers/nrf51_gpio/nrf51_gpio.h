@@ -11,6 +11,8 @@ struct nrf51_gpio_state {
 struct nrf51_gpio {
     uintptr_t base;
     uintptr_t gpiote; // its PORT event wakes the processor
+    uint8_t pins;
+    uint32_t reserved; // bit = pin: those that others use
     struct nrf51_gpio_state *state;
 };
 extern const struct ek_gpio_ops nrf51_gpio_ops;

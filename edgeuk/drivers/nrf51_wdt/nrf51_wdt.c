@@ -1,7 +1,9 @@
 // nrf51_wdt.c: watchdog of the nRF51. Once started it can neither be stopped nor changed until the
 // chip is reset, and a reset by software may leave it running; its 32768 Hz clock it starts itself.
 // Document: nRF51 Series Reference Manual 3.0, WDT and POWER; names in parentheses are its
-// registers.
+// registers. Offsets, bits and RELOAD were checked against Nordic's nrf51.svd and
+// nrf51_bitfields.h, the time and what is locked against Nordic's pages on the WDT of later chips,
+// the least CRV and that it survives a reset against users' reports (picoruby, Mynewt).
 #include "nrf51_wdt.h"
 #include "ek/mmio.h"
 

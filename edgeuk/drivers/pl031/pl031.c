@@ -1,6 +1,7 @@
 // pl031.c: Arm PrimeCell real-time clock PL031: a counter of seconds, which most systems begin at
 // 1970.
-// Document: Arm DDI 0224 (PL031 TRM), 3.3; names in parentheses are its registers.
+// Document: Arm DDI 0224 (PL031 TRM), 3.3; names in parentheses are its registers. Offsets, START
+// and the part number were checked against Linux' rtc-pl031.c; not checked: when LR is taken over.
 // Left out: the alarm.
 #include "pl031.h"
 #include "ek/mmio.h"

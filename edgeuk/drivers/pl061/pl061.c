@@ -1,7 +1,9 @@
 // pl061.c: Arm PrimeCell PL061, a port of 8 digital pins, and the ports of Stellaris LM3S chips,
 // which add pad control. Interrupts only wake the processor; the latch is read by edges().
 // Documents: Arm DDI 0190B, 3.3; TI LM3S6965 datasheet, chapter General-Purpose Input/Outputs.
-// Names in parentheses are registers.
+// Names in parentheses are registers. Offsets were checked against Linux' gpio-pl061.c, which also
+// writes an output's value twice, and those of Stellaris against TI's hw_gpio.h. Not checked: that
+// one pull takes back the other, the clocks until the gate is open.
 // Left out: level interrupts, slew rate, drive strength (2 mA, as after reset), the lock of the
 // pins that a debugger uses (PB7, PC0 to PC3), which are not for this driver.
 #include "pl061.h"

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include "ek/assert.h"
 #include "ek/clock.h"
+#include "ek/counters.h"
 #include "ek/mmio.h"
 
 // A read shows the pins; writes let a pin go (1), or pull it low.
@@ -73,6 +74,7 @@ static int stop(const struct sbcon_i2c *i2c) {
 // if one stays low.
 static int recover(const struct sbcon_i2c *i2c) {
     int status = raise_clock(i2c);
+    bool held = !is_high(i2c, SDA);
     for (unsigned i = 0; i < RECOVERY_CLOCKS && status >= 0 && !is_high(i2c, SDA); i++) {
         lower_clock(i2c);
         half_period(i2c);
@@ -82,7 +84,9 @@ static int recover(const struct sbcon_i2c *i2c) {
         return EK_ETIMEDOUT;
     }
     lower_clock(i2c);
-    return stop(i2c); // so that the device does not wait for the rest
+    status = stop(i2c); // so that the device does not wait for the rest
+    ek_counters.bus_recoveries += held && status >= 0 && is_high(i2c, SDA);
+    return status;
 }
 
 // Start, or repeated start: SDA falls while SCL is high (3.1.4).

@@ -1,10 +1,11 @@
 // stellaris_i2c.c: the I2C master of Stellaris LM3S chips. Polled; no interrupts.
 // Datasheet: TI LM3S6965, chapter Inter-Integrated Circuit; names in parentheses are its registers.
-// Left to the board's soc driver: clock gate and pins. Left out: the slave half; clocking a device
-// off the bus that holds SDA low (the pins would have to be GPIOs for that).
+// Left to the board's soc driver: clock gate and pins. Left out: the slave half.
 #include "stellaris_i2c.h"
 #include <stdbool.h>
 #include "ek/assert.h"
+#include "ek/clock.h"
+#include "ek/counters.h"
 #include "ek/mmio.h"
 
 // Register offsets in bytes, then the bits used.
@@ -15,9 +16,69 @@ enum { MASTER = 1u << 4 };                     // (I2CMCR.MFE)
 enum { READ = 1u << 0 };                       // (I2CMSA.R/S)
 enum { PERIOD_CLOCKS = 20, PERIOD_MAX = 255 }; // 2 * (SCL_LP 6 + SCL_HP 4) (I2CMTPR)
 
+// The port of both pins (chapter General-Purpose Input/Outputs); bits 2 to 9 of the address of its
+// data say which pins are meant.
+enum { GPIO_DATA_SHIFT = 2, GPIO_DIR = 0x400, GPIO_AFSEL = 0x420 };
+enum { HALF_CLOCK_US = 5 }; // of 100 kHz, which every device follows
+// Another master changes one of the lines within 50 us at 10 kHz; a device may stretch that.
+enum { HELD_US = 1000 };
+
 // A byte takes 90 us at 100 kHz, a slow device stretches that to some ms. A poll takes over 40 ns
 // at 50 MHz: 10 ms at least.
 enum { POLLS_MAX = 250000 };
+
+static bool is_high(const struct stellaris_i2c *i2c, unsigned pin) {
+    return ek_read32(i2c->gpio + (1u << pin << GPIO_DATA_SHIFT)) != 0;
+}
+
+static void change(uintptr_t addr, uint32_t clear, uint32_t set) {
+    ek_write32(addr, (ek_read32(addr) & ~clear) | set);
+}
+
+// Let a pin go, or pull it low. Both are open drain: what the latch had before does no harm.
+static void drive(const struct stellaris_i2c *i2c, unsigned pin, bool low) {
+    change(i2c->gpio + GPIO_DIR, 1u << pin, (uint32_t)low << pin);
+    ek_write32(i2c->gpio + (1u << pin << GPIO_DATA_SHIFT), 0);
+    for (uint64_t end_us = ek_clock_us() + HALF_CLOCK_US; ek_clock_us() < end_us;) {
+    }
+}
+
+// Clock a device that holds SDA low through the rest of its byte, then STOP (NXP UM10204, 3.1.16).
+static void free_bus(const struct stellaris_i2c *i2c) {
+    uint32_t both = 1u << i2c->scl_pin | 1u << i2c->sda_pin;
+    change(i2c->gpio + GPIO_DIR, both, 0);
+    change(i2c->gpio + GPIO_AFSEL, both, 0);
+    bool held = !is_high(i2c, i2c->sda_pin);
+    for (unsigned i = 0; i < 9 && !is_high(i2c, i2c->sda_pin); i++) {
+        drive(i2c, i2c->scl_pin, true);
+        drive(i2c, i2c->scl_pin, false);
+    }
+    drive(i2c, i2c->scl_pin, true);
+    drive(i2c, i2c->sda_pin, true);
+    drive(i2c, i2c->scl_pin, false);
+    drive(i2c, i2c->sda_pin, false);
+    ek_counters.bus_recoveries += held && is_high(i2c, i2c->sda_pin);
+    change(i2c->gpio + GPIO_AFSEL, 0, both);
+}
+
+// Whether SDA stays low while SCL is high: no master leaves it so.
+static bool is_held(const struct stellaris_i2c *i2c) {
+    for (uint64_t end_us = ek_clock_us() + HELD_US; ek_clock_us() < end_us;) {
+        if (is_high(i2c, i2c->sda_pin) || !is_high(i2c, i2c->scl_pin)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Start afresh, so that the next transfer has a chance.
+static void recover(const struct stellaris_i2c *i2c) {
+    ek_write32(i2c->base + MCR, 0);
+    if (i2c->gpio != 0) {
+        free_bus(i2c);
+    }
+    ek_write32(i2c->base + MCR, MASTER);
+}
 
 // What MCS shows once `busy` is clear, or EK_ETIMEDOUT.
 static int wait_clear(const struct stellaris_i2c *i2c, uint32_t busy) {
@@ -27,9 +88,7 @@ static int wait_clear(const struct stellaris_i2c *i2c, uint32_t busy) {
             return (int)(status & 0x7f);
         }
     }
-    // Start afresh, so that the next transfer has a chance.
-    ek_write32(i2c->base + MCR, 0);
-    ek_write32(i2c->base + MCR, MASTER);
+    recover(i2c);
     return EK_ETIMEDOUT;
 }
 
@@ -40,7 +99,12 @@ static int run(const struct stellaris_i2c *i2c, uint32_t command) {
     if (status < 0 || !(status & ERROR)) {
         return status;
     }
-    if (!(status & ARBITRATION_LOST) && !(command & STOP)) {
+    if (status & ARBITRATION_LOST) {
+        // Also what a START finds that a device holds SDA low for: it was cut off within a byte.
+        if (i2c->gpio != 0 && is_held(i2c)) {
+            recover(i2c);
+        }
+    } else if (!(command & STOP)) {
         ek_write32(i2c->base + MCS, STOP);
         status = wait_clear(i2c, BUSY);
     }

@@ -1,6 +1,6 @@
 // ek/soc.h: what a chip brings besides its processor core: clocks, pins, and a timer that ends the
-// processor's sleep. Class `soc`; the architectures that need one (armv7m,
-// aarch64) call it, nobody else.
+// processor's sleep. Class `soc`; the architectures that need one (armv7m, aarch64) call it, nobody
+// else.
 #ifndef EK_SOC_H
 #define EK_SOC_H
 #include <stdint.h>
