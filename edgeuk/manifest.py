@@ -40,6 +40,8 @@ class Driver:
     fixed: bool = False  # a gateway cannot change decimals, nor the unit where there is one
     by: str = ""  # the property that says what is measured, and with it unit and decimals
     channels: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # its choices -> those
+    # Least and greatest I2C address that the chip can have; () for any.
+    addresses: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ def load_driver(path: Path) -> Driver:
         channels=_channels(channel, props[by].choices) if by else {},
     )
     channel.close()
+    driver = replace(driver, addresses=_addresses(root, at))
     root.close()
     if not re.fullmatch("[a-z][a-z0-9_]*", driver.name):
         what = f"`{driver.name}` is not a driver name"
@@ -128,6 +131,19 @@ def load_driver(path: Path) -> Driver:
         root.fault("E0410", "`at` is for sensors and actuators only", "at", hint="remove it")
     doc.check()
     return driver
+
+
+def _addresses(root: Table, at: str | None) -> tuple[int, ...]:
+    """`addresses = [0x18, 0x1F]`."""
+    given = root.typed("addresses", list)
+    if given is None:
+        return ()
+    right = len(given) == 2 and all(type(a) is int and 0 <= a <= 0x7F for a in given)
+    if at != "i2c" or not right or given[0] > given[1]:
+        what = "`addresses` are the least and the greatest of a chip on I2C"
+        root.fault("E0602", what, "addresses", hint='at = "i2c", addresses = [0x18, 0x1F]')
+        return ()
+    return given[0], given[1]
 
 
 def load_component(path: Path, name: str) -> Component:

@@ -24,7 +24,8 @@ datasheet = "Vendor and number"
 sources = ["{name}.c"]
 needs = ["i2c"]
 at = "i2c"                     # `at = "i2c0:0x48"`: bus and address
-budget = {{ text = 400, ram = 0 }} # bytes on armv7m at -Oz: what `edgeuk size` says, and 15 %
+addresses = [0x48, 0x4F]       # that the chip can have
+budget = {{ text = 700, ram = 0 }} # bytes on armv7m at -Oz: what `edgeuk size` says, and 12 %
 
 [channel]
 unit = "Cel"                   # of SenML (RFC 8428, 12.1)
@@ -73,8 +74,12 @@ static void poll(const void *dev) {{
     const struct {name} *sensor = dev;
     static const uint8_t reg[] = {{VALUE}};
     uint8_t raw[2] = {{0, 0}};
-    int status = sensor->bus->ops->transfer(sensor->bus->dev, sensor->addr, reg, sizeof reg, raw,
-                                            sizeof raw);
+    const struct ek_i2c *bus = sensor->bus;
+    // Two transfers: the models of some masters in QEMU have no repeated start.
+    int status = bus->ops->transfer(bus->dev, sensor->addr, reg, sizeof reg, NULL, 0);
+    if (status >= 0) {{
+        status = bus->ops->transfer(bus->dev, sensor->addr, NULL, 0, raw, sizeof raw);
+    }}
     ek_sensor_report(sensor->channel, {name}_decode(raw[0], raw[1]), 0, status);
 }}
 
@@ -101,7 +106,7 @@ class Model:
     def transfer(self, addr: int, out: bytes, in_len: int) -> bytes | int:
         if self.fails or addr != ADDR:
             return self.fails or EIO
-        assert out == b"\\x00", "only register 0 is read"
+        assert out in (b"", b"\\x00"), "only register 0 is read"
         return self.raw.to_bytes(2, "big")[:in_len]
 
 
@@ -130,7 +135,7 @@ summary = "Vendor and chip, how it is driven"
 datasheet = "Vendor and number"
 sources = ["{name}.c"]
 needs = []
-budget = {{ text = 400, ram = 0 }} # bytes on armv7m at -Oz: what `edgeuk size` says, and 15 %
+budget = {{ text = 400, ram = 0 }} # bytes on armv7m at -Oz: what `edgeuk size` says, and 12 %
 
 [props]                        # what a board must or may say; each is a field of struct {name}
 base = {{ type = "address" }}

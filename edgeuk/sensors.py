@@ -124,6 +124,11 @@ def read_at(table: Table, driver: Driver, servers: set[str]) -> At | None:
             hint = f"0x{half:02x}, if this is the address with the read/write bit" if eight else ""
             table.fault("E0204", what, "at", hint=hint)
             return None
+        if driver.addresses and not driver.addresses[0] <= number <= driver.addresses[1]:
+            low, high = driver.addresses
+            what = f"`{driver.name}` has an address of 0x{low:02x} to 0x{high:02x}"
+            table.fault("E0204", f"{what}, not 0x{number:02x}", "at")
+            return None
         return At(text, match[1], number)
     if driver.at == "gpio":
         return At(text, match[1], int(match[2]))

@@ -364,6 +364,132 @@ def test_without_any_address_init_says_so(nic, left):
     assert any("no address" in line for line in eth.logs)
 
 
+MAILBOX = 0x3_0000
+FULL, EMPTY = 1 << 31, 1 << 30
+
+
+class Firmware(Model):
+    """The video processor behind the mailboxes, which sees memory, not the cache. `known`: values
+    of its properties."""
+
+    def __init__(self, known=(), stale=(), busy=0, result=0x8000_0000, dead=False):
+        super().__init__(Phy(), left=(0, 0))
+        self.known, self.box, self.busy = dict(known), list(stale), busy
+        self.result, self.dead, self.asked = result, dead, 0
+
+    def clock_us(self):
+        self.now += 10
+        return self.now
+
+    def read(self, offset):
+        if offset == MAILBOX + 0x18:
+            return 0 if self.box else EMPTY
+        if offset == MAILBOX:
+            return self.box.pop(0)
+        if offset == MAILBOX + 0x38:
+            self.busy -= 1
+            return FULL if self.busy >= 0 else EMPTY
+        return super().read(offset)
+
+    def write(self, offset, value):
+        if offset != MAILBOX + 0x20:
+            return super().write(offset, value)
+        assert self.busy <= 0, "the mailbox is full"
+        assert not self.box, "an answer may be lost"
+        assert self.last_dma == "barrier"
+        assert value & 15 == 8, "the property channel"
+        assert value >> 30 == 3, "past its cache"
+        self.asked += 1
+        if not self.dead:
+            self.answer_at((value & 0x3FFF_FFF0) - (self.base & 0x3FFF_FFFF))
+            self.box.append(value)
+
+    def answer_at(self, start):
+        get = lambda at: int.from_bytes(self.memory[at : at + 4], "little")  # noqa: E731
+        assert get(start + 4) == 0, "a request"
+        end, at = start + get(start), start + 8
+        while get(at):
+            room = get(at + 4)
+            assert room % 4 == 0
+            assert get(at + 8) == 0
+            value = self.known.get(get(at), b"")
+            if value:
+                assert len(value) <= room
+                self.memory[at + 8 : at + 12] = (FULL | len(value)).to_bytes(4, "little")
+                self.memory[at + 12 : at + 12 + len(value)] = value
+            at += 12 + room
+            assert at < end
+        assert at + 4 == end
+        self.memory[start + 4 : start + 8] = self.result.to_bytes(4, "little")
+
+
+@pytest.fixture
+def boot(load):
+    def make(model, mac=bytes(6), mailbox=BASE + MAILBOX):
+        eth = load("bcm_genet", model, phy=1, mailbox=mailbox)
+        model.attach(eth.state_address)
+        room = eth.room(6)
+        room.raw = mac
+        return eth, eth.init(room), room.raw
+
+    return make
+
+
+GET_MAC, GET_SERIAL = 0x0001_0003, 0x0001_0004
+SERIAL = (0x1000_0012_89AB_CDEF).to_bytes(8, "little")
+LOCAL = bytes.fromhex("021289abcdef")
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    ("known", "mac"),
+    [
+        ({GET_MAC: MAC, GET_SERIAL: SERIAL}, MAC),
+        ({GET_MAC: MAC}, MAC),
+        ({GET_SERIAL: SERIAL}, LOCAL),
+        ({GET_MAC: bytes(6), GET_SERIAL: SERIAL}, LOCAL),
+        ({GET_MAC: b"\xff" * 6, GET_SERIAL: SERIAL}, LOCAL),
+    ],
+)
+def test_the_firmware_is_asked_for_an_address(boot, monkeypatch, late, known, mac):
+    monkeypatch.setattr(Model, "late", late)
+    model = Firmware(known)
+    assert boot(model)[1:] == (OK, mac)
+    assert model.asked == 1
+    assert model.regs[MAC0] == int.from_bytes(mac[:4], "big")
+
+
+def test_the_mailbox_may_hold_old_mail_and_be_full(boot):
+    model = Firmware({GET_MAC: MAC}, stale=[0x1238, 0x8000_0001], busy=20)
+    assert boot(model)[1:] == (OK, MAC)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"dead": True},
+        {"busy": 10**9},
+        {"known": {GET_MAC: MAC}, "result": 0x8000_0001},
+        {"known": {GET_SERIAL: bytes(8)}},
+        {},
+    ],
+)
+def test_a_firmware_that_knows_nothing_is_said(boot, fault):
+    model = Firmware(**fault)
+    eth, status, mac = boot(model)
+    assert (status, mac) == (ENOENT, bytes(6))
+    assert any("no address" in line for line in eth.logs)
+    assert model.now < 1_100_000
+
+
+def test_a_firmware_is_not_asked_where_there_is_an_address(boot):
+    model = Firmware({GET_MAC: LOCAL})
+    assert boot(model, MAC)[1:] == (OK, MAC)
+    model.regs |= {MAC0: 0xDCA6_3201, MAC1: 0x0203}
+    assert boot(model)[1:] == (OK, MAC)
+    assert model.asked == 0
+
+
 # The PHY.
 
 

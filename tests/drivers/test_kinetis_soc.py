@@ -134,6 +134,11 @@ class Model:
     def write16(self, offset, value):
         self.watchdog.append((offset + BASE, value))
 
+    def read16(self, offset):
+        """Its clock after the unlock takes no write: an access must lie between."""
+        self.watchdog.append((offset + BASE, None))
+        return 0x01D3
+
     def pass_us(self, us):
         """Whether the timer's interrupt is up after that time."""
         if self.regs[TCTRL] & 1 and not self.regs[MCR] & 2:
@@ -157,7 +162,8 @@ def test_the_watchdog_is_stopped_first_of_all_and_may_be_set_up_again(soc):
     model = Model()
     soc(model).at_reset()
     assert model.watchdog[:2] == [(UNLOCK, 0xC520), (UNLOCK, 0xD928)]
-    ((addr, value),) = model.watchdog[2:]
+    between, (addr, value) = model.watchdog[2:]
+    assert between == (STCTRLH, None)
     assert addr == STCTRLH
     assert not value & 1  # WDOGEN
     assert value & 1 << 4  # ALLOWUPDATE

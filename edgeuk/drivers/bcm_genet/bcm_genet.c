@@ -124,13 +124,16 @@ static void restart(const struct bcm_genet *eth) {
     set_mode(eth);
 }
 
-// What the firmware left in the MAC; false: nothing.
+// What the firmware left in the MAC, or else says; false: nothing.
 static bool find_mac(const struct bcm_genet *eth, uint8_t mac[6]) {
     uint32_t high = ek_read32(eth->base + UMAC_MAC0), low = ek_read32(eth->base + UMAC_MAC1);
     for (unsigned i = 0; i < 6; i++) {
         mac[i] = (uint8_t)(i < 4 ? high >> (24 - 8 * i) : low >> (40 - 8 * i));
     }
-    return (high | (low & 0xffff)) != 0 && !(mac[0] & 1);
+    if ((high | (low & 0xffff)) != 0 && !(mac[0] & 1)) {
+        return true;
+    }
+    return eth->mailbox != 0 && bcm_genet_ask_mac(eth, mac);
 }
 
 static int start_phy(const struct bcm_genet *eth) {
@@ -153,6 +156,7 @@ static int init(const void *dev, uint8_t mac[6]) {
     }
     static const uint8_t none[6];
     if (memcmp(mac, none, sizeof none) == 0 && !find_mac(eth, mac)) {
+        memset(mac, 0, sizeof none);
         ek_log("genet: the firmware left no address");
         return EK_ENOENT;
     }

@@ -60,6 +60,7 @@ static void at_reset(const void *dev) {
     (void)dev;
     ek_write16(WDOG_UNLOCK, UNLOCK_1);
     ek_write16(WDOG_UNLOCK, UNLOCK_2);
+    (void)ek_read16(WDOG_STCTRLH); // the clock after the unlock takes no write
     ek_write16(WDOG_STCTRLH, WATCHDOG_OFF);
 }
 
