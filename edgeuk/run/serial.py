@@ -142,8 +142,8 @@ def dated(payload: bytes, now: float) -> bytes:
             return payload
         moved = base + Decimal(f"{now:.3f}")
         pack[0] = {**pack[0], label: float(moved) if is_json else moved}
+        return json.dumps(pack, separators=(",", ":")).encode() if is_json else cbor2.dumps(pack)
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
         return payload
-    except cbor2.CBORDecodeError:
+    except (cbor2.CBORError, RecursionError):
         return payload
-    return json.dumps(pack, separators=(",", ":")).encode() if is_json else cbor2.dumps(pack)

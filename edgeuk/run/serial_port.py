@@ -69,4 +69,5 @@ class SerialPort:
         settings[0] = settings[1] = settings[3] = 0
         settings[2] = cflag | termios.CS8 | termios.CREAD | termios.CLOCAL
         settings[4] = settings[5] = speed
+        settings[6][termios.VMIN], settings[6][termios.VTIME] = 1, 0
         termios.tcsetattr(self._fd, termios.TCSANOW, settings)

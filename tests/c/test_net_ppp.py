@@ -247,6 +247,30 @@ def test_an_answer_to_another_request_changes_nothing(modem: Modem, code: int) -
     assert modem.packets() == []
 
 
+def test_an_address_that_was_refused_in_one_call_does_not_end_the_next(modem: Modem) -> None:
+    modem.tell("init")
+    modem.lcp()
+    _, _, number, body = modem.packets()[-1]
+    assert again(modem.hear(packet(IPCP, REJECT, number, body[:6])))
+    modem.sent = b""
+    while not modem.sent:
+        modem.tell("advance 250")
+    _, _, number, body = modem.one()
+    assert not again(modem.hear(packet(LCP, REJECT, number, body[6:])))
+    assert modem.one()[3] == body[:6]
+
+
+def test_an_unknown_code_leaves_the_request_under_way_valid(modem: Modem) -> None:
+    """5.6: a Code-Reject has a number of its own; 5.2: an Ack has the request's."""
+    modem.tell("init")
+    _, _, number, body = modem.one()
+    modem.hear(packet(LCP, 12, 5, bytes(4)))  # Identification (RFC 1570)
+    assert modem.one()[1] == CODE_REJECT
+    modem.hear(packet(LCP, ACK, number, body))
+    modem.hear(packet(LCP, REQUEST, 7, MAGIC))
+    assert modem.packets()[-1][:2] == (IPCP, REQUEST)
+
+
 @pytest.mark.parametrize("code", [NAK, REJECT])
 def test_a_peer_that_only_refuses_is_given_up(modem: Modem, code: int) -> None:
     """4.6, Max-Failure."""

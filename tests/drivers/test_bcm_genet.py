@@ -399,7 +399,7 @@ class Firmware(Model):
         assert self.last_dma == "barrier"
         assert value & 15 == 8, "the property channel"
         assert value >> 30 == 3, "past its cache"
-        self.asked += 1
+        self.asked, self.mail = self.asked + 1, value
         if not self.dead:
             self.answer_at((value & 0x3FFF_FFF0) - (self.base & 0x3FFF_FFFF))
             self.box.append(value)
@@ -480,6 +480,17 @@ def test_a_firmware_that_knows_nothing_is_said(boot, fault):
     assert (status, mac) == (ENOENT, bytes(6))
     assert any("no address" in line for line in eth.logs)
     assert model.now < 1_100_000
+
+
+def test_an_answer_that_came_too_late_is_not_the_next_one(boot):
+    model = Firmware({GET_MAC: MAC}, dead=True)
+    eth, status, _ = boot(model)
+    assert status == ENOENT
+    model.box.append(model.mail)
+    model.dead = False
+    room = eth.room(6)
+    room.raw = bytes(6)
+    assert (eth.init(room), room.raw) == (OK, MAC)
 
 
 def test_a_firmware_is_not_asked_where_there_is_an_address(boot):

@@ -51,15 +51,15 @@ class Stub(Model):
             return super().write(offset, value)
         at = offset - 0x1000
         self.table[at : at + 4] = value.to_bytes(4, "little")
-        for core in range(1, 4):
-            address = int.from_bytes(self.table[8 * core : 8 * core + 8], "little")
-            if address:
-                self.gone.setdefault(core, address)
+        core = at // 8
+        address = int.from_bytes(self.table[8 * core : 8 * core + 8], "little")
+        if address:
+            self.gone.setdefault(core, address)
 
 
 def test_the_other_cores_are_sent_to_the_entry(load):
     model = Stub()
-    model.table[8:] = b"\0\0\0\0" * 6
+    model.table[8:] = b"\0\0\0\0junk" * 3
     device = load("bcm_soc", model, gpio=BASE, pins=[], spin_table=SPIN_TABLE, entry=0x80000)
     device.at_reset()
     assert model.gone == dict.fromkeys((1, 2, 3), 0x80000)

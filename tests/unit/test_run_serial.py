@@ -3,9 +3,11 @@
 import json
 import os
 import pty
+import termios
 import threading
 import time
 from decimal import Decimal
+from pathlib import Path
 
 import cbor2
 import pytest
@@ -159,3 +161,23 @@ def test_what_is_no_pack_or_dated_already_stays_as_it_is(payload):
 def test_the_boards_that_need_it_are_those_without_a_network():
     catalog = load_catalog()
     assert [b for b in sorted(catalog.boards) if is_serial(find_board(catalog, b))] == ["microbit"]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"[" * 60_000, b"\x81" * 60_000, b"\xd8\x1c\x82\xa0\xd8\x1d\x00"],
+    ids=["json", "cbor", "cbor-of-itself"],
+)
+def test_a_pack_that_no_encoder_made_stays_as_it_is(payload: bytes) -> None:
+    assert dated(payload, NOW) == payload
+
+
+def test_a_port_that_somebody_left_waiting_for_many_bytes_gives_each_at_once(port) -> None:
+    ours, path = port
+    settings = termios.tcgetattr(ours)
+    settings[3] = 0
+    settings[6][termios.VMIN] = 255
+    termios.tcsetattr(ours, termios.TCSANOW, settings)
+    with SerialPort(Path(path), 115200) as opened:
+        os.write(ours, b"x")
+        assert opened.read(LIMIT_S / 10) == b"x"

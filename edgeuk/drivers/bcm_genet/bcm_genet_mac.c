@@ -18,7 +18,7 @@ enum { PROPERTIES = 8 };     // the channel
 #define ANSWERED (1u << 31)  // of a property
 enum { GET_MAC = 0x00010003, GET_SERIAL = 0x00010004 };
 enum { WORDS = 12, MAC = 2, SERIAL = 7, VALUE = 3 }; // of the message; where the properties are
-enum { LIMIT_US = 1000000 }; // Linux's; it answers within a millisecond, unless it is busy
+enum { LIMIT_US = 1000000 };                         // as long as Linux waits
 
 // Give the message to the other side, and wait until it gives it back.
 static bool exchange(const struct bcm_genet *eth) {

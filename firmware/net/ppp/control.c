@@ -138,7 +138,8 @@ void ppp_control_received(struct ppp_control *control, struct pbuf *p) {
             echo(packet, body);
         }
     } else {
-        ppp_send(control->protocol, CODE_REJECT, ++control->id, packet,
+        static uint8_t id; // not the request's: its answer may be under way (5.2, 5.6)
+        ppp_send(control->protocol, CODE_REJECT, ++id, packet,
                  len <= ppp_mru - PPP_HEADER_BYTES ? len : ppp_mru - PPP_HEADER_BYTES);
     }
 }

@@ -156,5 +156,5 @@ bool ppp_apply(struct ppp_control *control, bool reject, const uint8_t *at, size
             }
         }
     }
-    return !ppp_ipcp.ours[PPP_ADDRESS].refused;
+    return control != &ppp_ipcp || !ppp_ipcp.ours[PPP_ADDRESS].refused;
 }

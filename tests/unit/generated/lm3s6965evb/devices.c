@@ -35,6 +35,9 @@ static const struct stellaris_i2c i2c0 = {
     .base = 0x40020000u,
     .clock_hz = 50000000,
     .speed_hz = 100000,
+    .gpio = 1073762304,
+    .scl_pin = 2,
+    .sda_pin = 3,
 };
 const struct ek_i2c ek_device_i2c0 = {.ops = &stellaris_i2c_ops, .dev = &i2c0};
 
