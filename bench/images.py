@@ -68,6 +68,14 @@ def with_app(image: Image, folder: Path) -> Image:
     return replace(image, components=parts)
 
 
+def with_card(image: Image, card: str) -> Image:
+    """`image` for a PC with another network card than virtio-net."""
+    assert image.board.qemu
+    args = tuple(arg.replace("virtio-net-pci", card) for arg in image.board.qemu.args)
+    qemu = replace(image.board.qemu, args=args)
+    return replace(image, board=replace(image.board, qemu=qemu))
+
+
 def with_memory(image: Image, kib: int) -> Image:
     """`image` for a microvm with `kib` KiB of memory in all."""
     board = image.board
@@ -124,6 +132,7 @@ def _argv(bench: Bench, board: Board, elf: Path, blob: bytes, netdev: str) -> li
     return [
         *(*find_emulator(board).command, "-machine", board.qemu.machine),
         *("-accel", "tcg", "-display", "none", "-monitor", "none", "-nodefaults"),
+        *(("-serial", "null") * board.qemu.console_serial),
         *("-serial", "stdio", "-no-reboot", "-netdev", netdev),
         *board.qemu.args,
         *("-kernel", str(elf), "-device", place),

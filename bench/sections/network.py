@@ -7,7 +7,16 @@ import time
 from collections.abc import Iterator
 
 from bench.frames import THEIRS, Cable
-from bench.images import GATEWAYS, Bench, cable_command, command, gateway, make, networked
+from bench.images import (
+    GATEWAYS,
+    Bench,
+    cable_command,
+    command,
+    gateway,
+    make,
+    networked,
+    with_card,
+)
 from bench.report import Row, failed, row
 from bench.tap import Tap
 from bench.vm import MESSAGE, Vm
@@ -22,9 +31,11 @@ NOTE = "until the console says so; with QEMU's start, which is most of it"
 
 def measure(bench: Bench) -> Iterator[Row]:
     """Four rows per board."""
-    for board in networked():
+    for name, card in [*((name, "") for name in networked()), ("x86-pc", "e1000e")]:
+        board = f"{name} with {card}" if card else name
         try:
-            image = gateway(GATEWAYS / "second.toml", board)
+            image = gateway(GATEWAYS / "second.toml", name)
+            image = with_card(image, card) if card else image
             elf = make(bench, image).image
         except EdgeukError as e:
             note = failed(f"{board} does not build", e)
