@@ -536,9 +536,14 @@ def test_a_peer_that_answers_is_kept(up: Modem) -> None:
 
 
 def test_an_unknown_code_is_rejected(up: Modem) -> None:
-    """5.6."""
-    up.hear(packet(LCP, 12, 5, b"what"))
-    assert up.one() == (LCP, CODE_REJECT, 2, b"\x0c\5\0\x08what")
+    """5.6, with another number each time."""
+    numbers = set()
+    for _ in range(2):
+        up.hear(packet(LCP, 12, 5, b"what"))
+        protocol, code, number, body = up.one()
+        assert (protocol, code, body) == (LCP, CODE_REJECT, b"\x0c\5\0\x08what")
+        numbers.add(number)
+    assert len(numbers) == 2
     up.hear(packet(IPCP, ECHO, 5, b"what"))  # LCP's only
     protocol, code, _, body = up.one()
     assert (protocol, code, body) == (IPCP, CODE_REJECT, b"\x09\5\0\x08what")
