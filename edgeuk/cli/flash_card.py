@@ -49,7 +49,7 @@ def onto_card(
     work: Work, method: Flash, to: Path, firmware_dir: Path | None, options: Options
 ) -> None:
     """Make the card's content, show it, write it."""
-    what = check_target(to)
+    what, disk = check_target(to), card.identify(to)
     flat, address = _flat(work.image)
     firmware = card.find_firmware(method.firmware, firmware_dir)
     region = work.board.memory.get("config")
@@ -78,17 +78,17 @@ def onto_card(
         if options.json:
             print_json({**plan, "done": False})
         return
-    if to.is_block_device():
+    if disk or (to.exists() and to.stat().st_size):
         ask(f"overwrite {what}? All that is on it will be lost.", options)
     started = time.monotonic()
     with progress(f"writing to {to}") as step:
-        card.write(to, extents, lambda done, total: step(done >> 20, total >> 20, "MB"))
+        card.write(to, extents, lambda done, total: step(done >> 20, total >> 20, "MB"), disk)
     seconds = time.monotonic() - started
     if options.json:
         print_json({**plan, "done": True, "seconds": round(seconds, 3)})
         return
     out.print(f"done    in {seconds:.1f} s; read back and right")
-    card_in = "put the card into the board" if to.is_block_device() else f"dd if={to} of=CARD bs=1M"
+    card_in = "put the card into the board" if disk else f"dd if={to} of=CARD bs=1M"
     next_step(f"{card_in}; its console is at 115200 baud")
 
 

@@ -120,16 +120,54 @@ def _table() -> bytes:
     return bytes(440) + b"EKSD\0\0" + entries + b"\x55\xaa"
 
 
-def write(path: Path, extents: Sequence[Extent], progress: Progress) -> None:
-    """Write, flush, read back; the first sector last of all. Raises `DeviceError` when the card
-    fails, `VerificationError` when other bytes come back; the card does not boot then."""
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """What a disk was when the user was asked about it; a card may be changed meanwhile."""
+
+    number: int  # st_rdev
+    size: int  # bytes
+
+
+def identify(path: Path) -> Disk | None:
+    """The disk at `path`; None if it is no disk. Raises `DeviceError`."""
+    if not path.is_block_device():
+        return None
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return _identity(handle)
+        finally:
+            os.close(handle)
+    except OSError as e:
+        raise _failed(path, e) from None
+
+
+def _identity(handle: int) -> Disk | None:
+    found = os.fstat(handle)
+    if not stat.S_ISBLK(found.st_mode):
+        return None
+    return Disk(found.st_rdev, os.lseek(handle, 0, os.SEEK_END))
+
+
+def write(
+    path: Path, extents: Sequence[Extent], progress: Progress, disk: Disk | None = None
+) -> None:
+    """Write, flush, read back; the first sector last of all. `disk` is what `identify` found before
+    the user was asked; None for a file. Raises `DeviceError` when the card fails or is another one
+    now, `VerificationError` when other bytes come back; the card does not boot then."""
     total = 2 * sum(len(e.data) for e in extents)
     try:
         # Of a disk, O_EXCL refuses one that the system uses, whatever we were told before.
-        how = os.O_EXCL if path.is_block_device() else os.O_CREAT
+        how = os.O_EXCL if disk else os.O_CREAT
         handle = os.open(path, os.O_RDWR | os.O_CLOEXEC | how, 0o644)
     except OSError as e:
         raise _failed(path, e) from None
+    if _identity(handle) != disk:
+        os.close(handle)
+        raise DeviceError(
+            f"`{path}` is no longer what it was when you were asked [E0810]",
+            hint="nothing was written; was the card changed? Run the command again",
+        )
     done = 0
     try:
         if stat.S_ISREG(os.fstat(handle).st_mode):

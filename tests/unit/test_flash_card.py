@@ -202,6 +202,19 @@ def test_a_card_that_gives_other_bytes_back_does_not_boot(tmp_path, monkeypatch)
     assert first_sector(path) == bytes(512)
 
 
+def test_a_disk_that_is_another_one_now_is_not_written_to(tmp_path):
+    """It was a disk when the user was asked; its name is an ordinary file's now."""
+    path = tmp_path / "sdx"
+    path.write_bytes(b"somebody's")
+    with pytest.raises(DeviceError, match=r"no longer what it was when you were asked \[E0810\]"):
+        card.write(path, card.make({}), lambda done, total: None, card.Disk(0x810, 1 << 30))
+    assert path.read_bytes() == b"somebody's"
+    path.unlink()
+    with pytest.raises(DeviceError):
+        card.write(path, card.make({}), lambda done, total: None, card.Disk(0x810, 1 << 30))
+    assert not path.exists(), "a card that was pulled becomes no file"
+
+
 def test_a_full_disk_is_said(tmp_path, monkeypatch):
     def full(handle, data, offset):
         raise OSError(errno.ENOSPC, "full")

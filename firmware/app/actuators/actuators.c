@@ -13,6 +13,8 @@
 #include "ek/timer.h"
 #include "pipeline/pipeline.h"
 
+enum { RETRY_US = 10000000 }; // a driver that failed may work again
+
 static struct {
     struct ek_timer hold;
     bool ready; // init() succeeded
@@ -117,6 +119,9 @@ static void hold_is_over(void *arg) {
         ek_log("actuators: %s: no broker, %s%s%s", name_of(i), on ? "on" : "off",
                status == EK_OK ? "" : ": ", status == EK_OK ? "" : ek_status_name(status));
         report(i);
+        if (status != EK_OK) { // an output must not stay as it was for want of a second try
+            ek_timer_start(&states[i].hold, RETRY_US, hold_is_over, arg);
+        }
     }
 }
 
