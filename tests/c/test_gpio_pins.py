@@ -197,3 +197,14 @@ def test_an_output_that_fails_is_told_and_tried_again(gpio):
         "actuators: command to relay refused: input/output",
     ]
     assert out[-3:] == ["init b", "b7 high", "relay=1"]
+
+
+def test_an_output_that_fails_without_a_broker_is_tried_until_it_obeys(gpio):
+    broken = ["fail -2", "actuators", "wait 5000000"]
+    failed = "actuators: relay: no broker, off: input/output"
+    out = gpio(*broken)
+    assert out.count(failed) == 1
+    assert gpio(*broken, "wait 10000000").count(failed) == 2
+    mended = gpio(*broken, "fail 0", "wait 10000000", "wait 20000000")
+    assert mended.count("actuators: relay: no broker, off") == 1
+    assert mended[-1] == "relay=0"
