@@ -3,6 +3,7 @@
 Follows docs/device-config-spec.md; firmware/kernel/device_config.c reads it.
 """
 
+import base64
 import struct
 import zlib
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from edgeuk.gateway import DeviceFile, Gateway
 
 MAGIC = b"EKC1"
 SIZE_MAX = 4096  # bytes, header included
+DATA_MAGIC = b"EKD1"  # of the second part: bytes that are no text
+DATA_KEYS = ("tls.ca", "tls.cert", "tls.key")  # in Python their values are base64
 _HEADER = struct.Struct("<4sII")  # magic, payload length, CRC-32 of the payload
 
 
@@ -34,14 +37,24 @@ def device_values(
 
 def encode(values: Mapping[str, str]) -> bytes:
     """The blob, keys in alphabetical order. Raises `UsageError` if it is larger than 4096 bytes."""
-    payload = b"".join(f"{key}={values[key]}".encode() + b"\0" for key in sorted(values))
-    assert payload.count(b"\0") == len(values), "no NUL in keys and values"
-    size = _HEADER.size + len(payload)
+    texts = sorted(key for key in values if key not in DATA_KEYS)
+    payload = b"".join(f"{key}={values[key]}".encode() + b"\0" for key in texts)
+    assert payload.count(b"\0") == len(texts), "no NUL in keys and values"
+    blob = _part(MAGIC, payload)
+    data = {key: base64.b64decode(values[key]) for key in DATA_KEYS if key in values}
+    if data:
+        entries = (k.encode() + b"\0" + struct.pack("<H", len(v)) + v for k, v in data.items())
+        blob += _part(DATA_MAGIC, b"".join(entries))
+    size = len(blob)
     if size > SIZE_MAX:
         longest = max(values, key=lambda key: len(values[key]))
         what = f"the device configuration has {size} bytes, {SIZE_MAX} are the most"
         raise UsageError(f"{what} [E0701]", hint=f"the longest value is that of `{longest}`")
-    return _HEADER.pack(MAGIC, len(payload), zlib.crc32(payload)) + payload
+    return blob
+
+
+def _part(magic: bytes, payload: bytes) -> bytes:
+    return _HEADER.pack(magic, len(payload), zlib.crc32(payload)) + payload
 
 
 def decode(blob: bytes) -> dict[str, str]:

@@ -47,6 +47,7 @@ class Mqtt:
     version: int  # 4 is MQTT 3.1.1, 5 is MQTT 5.0
     keep_alive_s: int
     session_expiry_s: int
+    tls: bool = False  # compiled in: no device file can choose less
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +295,7 @@ def _mqtt(settings: Settings, qos: int) -> Mqtt:
         version=int(get("version") or 5),
         keep_alive_s=int(get("keep_alive_s") or 60),
         session_expiry_s=int(get("session_expiry_s") or 3600),
+        tls=bool(get("tls")),
     )
 
 

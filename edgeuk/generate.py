@@ -134,6 +134,7 @@ def _config_h(image: Image, groups: Sequence[Group]) -> str:
         *_service_sizes(image, width),
         *_actuator_sizes(image, width),
         *_modem_sizes(image, width),
+        *_tls_sizes(image, width),
         "",
         "#endif",
     ]
@@ -155,6 +156,30 @@ def _modem_sizes(image: Image, width: int) -> list[str]:
     if "modem" not in image.board.roles:
         return []
     return ["// [roles] modem", f"#define {'EK_NET_PPP':{width}} 1"]
+
+
+def has_tls(image: Image) -> bool:
+    """Whether the connection to the broker is encrypted."""
+    return any("tls" in p.component.provides for p in image.components)
+
+
+def _tls_sizes(image: Image, width: int) -> list[str]:
+    return ["// gateway.toml, [mqtt] url: mqtts", f"#define {'EK_TLS':{width}} 1"] * has_tls(image)
+
+
+def _transport(image: Image) -> list[str]:
+    """Which calls carry MQTT."""
+    if not any("mqtt" in p.component.provides for p in image.components):
+        return []
+    if has_tls(image):
+        return ["// [mqtt] url: mqtts", '#include "tls/tls.h"', _TRANSPORT.format("tls_")]
+    return ["// [mqtt] url: mqtt", '#include "ek/stream.h"', _TRANSPORT.format("ek_stream_")]
+
+
+_TRANSPORT = (
+    "const struct ek_stream_ops ek_transport = "
+    "{{.open = {0}open, .write = {0}write, .room = {0}room, .close = {0}close}};"
+)
 
 
 def _actuator_sizes(image: Image, width: int) -> list[str]:
@@ -186,7 +211,7 @@ def _devices_c(image: Image, build_id: str) -> str:
     ]
     for instance in image.instances:
         lines += [*_instance(instance), ""]
-    lines += ["// [roles]", *_roles(image), ""]
+    lines += ["// [roles]", *_roles(image), "", *_transport(image), ""]
     irqs = sorted({(irq, i.name) for i in image.instances for irq in i.irqs})
     numbers = ", ".join(str(irq) for irq in sorted({irq for irq, _ in irqs})) or "0"
     said = ", ".join(dict.fromkeys(name for _, name in irqs))
@@ -458,11 +483,18 @@ def _settings(image: Image) -> list[str]:
     return _object("const struct pipeline_settings pipeline_settings", fields)
 
 
+TLS_STACK_BYTES = 3072  # certificates are verified at the bottom of a handshake's calls
+
+
+def _stack_bytes(image: Image) -> int:
+    return image.board.sizes["stack_bytes"] + has_tls(image) * TLS_STACK_BYTES
+
+
 def _link_ld(image: Image) -> str:
     template = image.arch.folder / "link.ld.in"
     if not template.is_file():
         return ""
-    values: dict[str, str] = {"stack_size": str(image.board.sizes["stack_bytes"])}
+    values: dict[str, str] = {"stack_size": str(_stack_bytes(image))}
     for name in ("flash", "ram", "config"):
         region = image.board.memory.get(name)
         values[f"{name}_base"] = hex(region.base) if region else "0"

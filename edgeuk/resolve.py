@@ -230,6 +230,8 @@ class _Search:
         if gateway.sensors or gateway.actuators or not gateway.service:
             if gateway.actuators or gateway.service or not self._is_serial():
                 self.need("mqtt", (f"{file} asks for mqtt",))
+                if gateway.mqtt.tls:
+                    self.need("tls", (f"{file} has a broker at mqtts://: it asks for tls",))
             self.need("pipeline", (f"{file} has sensors: it asks for pipeline",))
             self._sensors(file)
             self.need("app", ("every gateway with sensors asks for app",))

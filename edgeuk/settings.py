@@ -4,6 +4,7 @@ What is read becomes dotted keys of the device configuration (docs/device-config
 those that the file gives.
 """
 
+import base64
 import re
 
 from edgeuk.tables import Table
@@ -12,6 +13,7 @@ from edgeuk.values import DAY_MS, is_host, nearest, parse_endpoint, parse_ipv4
 DEVICE_NAME = "[A-Za-z0-9][A-Za-z0-9_-]{0,62}"
 SERVER_NAME = "[A-Za-z][A-Za-z0-9_-]{0,31}"
 MQTT_PORT = 1883
+MQTTS_PORT = 8883
 MODBUS_PORT = 502
 NTP_PORT = 123
 SERVICE_KEYS = ("sources", "listeners", "connections")  # of [service], compiled in
@@ -45,6 +47,7 @@ def read_settings(root: Table, *, secrets: bool) -> Settings:
     _read_network(root.table("network"), values)
     _read_servers(root.table("servers"), values)
     _read_modem(root.table("modem"), values, secrets)
+    _read_tls(root, values, secrets)
     service = root.table("service")
     if "port" in service:
         values["service.port"] = str(service.integer("port", low=1, high=65_535))
@@ -89,18 +92,19 @@ def _read_url(table: Table, url: str, values: Settings) -> None:
     if not separator:
         what, hint = f"`{url}` is not a broker's URL", f'url = "mqtt://{url}"'
         table.fault("E0401", what, "url", hint=hint if parse_endpoint(url, 1) else example)
-    elif scheme in ("mqtts", "ssl", "tls"):
-        hint = f'url = "mqtt://{rest}" inside a network that you trust'
-        table.fault("E0402", "TLS to the broker is not supported yet", "url", hint=hint)
-    elif scheme != "mqtt":
+    elif scheme not in ("mqtt", "mqtts"):
         what = f"`{scheme}` is no way to a broker"
         table.fault("E0401", what, "url", hint=f'url = "mqtt://{rest}"')
     elif "@" in rest:
         what = "user name and password do not belong into the URL"
         hint = f"username = ...; {PASSWORD_HINT}"
         table.fault("E0403", what, "url", hint=hint)
-    elif endpoint := parse_endpoint(rest.removesuffix("/"), MQTT_PORT):
+    elif endpoint := parse_endpoint(
+        rest.removesuffix("/"), MQTT_PORT if scheme == "mqtt" else MQTTS_PORT
+    ):
         values["mqtt.host"], values["mqtt.port"] = endpoint[0], str(endpoint[1])
+        if scheme == "mqtts":
+            values["mqtt.tls"] = "1"
     else:
         table.fault("E0401", f"`{rest}` is not host and port", "url", hint=example)
 
@@ -190,6 +194,38 @@ def _read_modem(table: Table, values: Settings, secrets: bool) -> None:
     elif password := table.text("password", "", max_length=128):
         values["modem.password"] = password
     table.close()
+
+
+def _read_tls(root: Table, values: Settings, secrets: bool) -> None:
+    """Files, as PEM or DER, beside the file that names them; their DER becomes the value."""
+    table = root.table("tls")
+    for name in ("ca", "cert", "key"):
+        path = table.text(name, "")
+        if not path:
+            continue
+        if name == "key" and not secrets:
+            what = "a private key does not belong into the gateway file"
+            table.fault("E0403", what, name, of_key=True, hint=PASSWORD_HINT)
+            continue
+        try:
+            der = _der((root.doc.path.parent / path).read_bytes(), name)
+        except (OSError, ValueError) as e:
+            reason = e.strerror if isinstance(e, OSError) else e
+            table.fault("E0601", f"`{path}` cannot be read: {reason}", name)
+            continue
+        values[f"tls.{name}"] = base64.b64encode(der).decode()
+    table.close()
+
+
+def _der(text: bytes, name: str) -> bytes:
+    """The first certificate or private key of a PEM file; a DER file as it is."""
+    if text[:1] == b"\x30":
+        return text
+    kind = rb"(?:EC )?PRIVATE KEY" if name == "key" else b"CERTIFICATE"
+    pem = re.search(b"-----BEGIN (" + kind + rb")-----([\sA-Za-z0-9+/=]+)-----END \1-----", text)
+    if pem is None:
+        raise ValueError("neither PEM nor DER")
+    return base64.b64decode(pem[2])
 
 
 def _read_servers(table: Table, values: Settings) -> None:

@@ -43,6 +43,7 @@ C = [
     "arch libc pci virtio gpio",
     "kernel",
     "net storage",
+    "tls",
     "mqtt ota",
     "pipeline",
     "app",

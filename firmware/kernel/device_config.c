@@ -12,6 +12,7 @@ enum { HEADER_BYTES = 12, BLOB_BYTES_MAX = 4096 };
 static const char *payload = ""; // its last byte is 0
 static size_t payload_len;
 static uint32_t payload_crc;
+static size_t behind_len; // bytes that may be behind it
 
 static uint32_t little32(const uint8_t *p) {
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -47,6 +48,7 @@ int device_config_use(const uint8_t *blob, size_t size_max) {
     payload = (const char *)blob + HEADER_BYTES;
     payload_len = len;
     payload_crc = little32(blob + 8);
+    behind_len = room - len;
     return EK_OK;
 }
 
@@ -57,6 +59,11 @@ int device_config_init(void) {
 }
 
 uint32_t device_config_crc(void) { return payload_crc; }
+
+const uint8_t *device_config_behind(size_t *len) {
+    *len = behind_len;
+    return payload_len > 0 ? (const uint8_t *)payload + payload_len : NULL;
+}
 
 const char *ek_device_config(const char *key, const char *fallback) {
     size_t key_len = strlen(key);

@@ -29,6 +29,8 @@ int device_config_init(void);
 int device_config_use(const uint8_t *blob, size_t size_max);
 // CRC-32 of the configuration in use, 0 without one.
 uint32_t device_config_crc(void);
+// What lies behind its payload, as far as the blob may reach; NULL without one.
+const uint8_t *device_config_behind(size_t *len);
 
 // IEEE 802.3, reflected.
 uint32_t crc32(const uint8_t *data, size_t len);

@@ -62,8 +62,8 @@ static void connect(struct mqtt_client *client) {
         .maximum_qos = 2,
         .retain_available = true,
     };
-    int status = ek_stream_open(&client->stream, client->options->host, client->options->port,
-                                &stream_events, client);
+    int status = ek_transport.open(&client->stream, client->options->host, client->options->port,
+                                   &stream_events, client);
     if (status != EK_OK) {
         mqtt_lost(client, status, 0);
     }
@@ -206,7 +206,7 @@ static bool change_version(struct mqtt_client *client, int status, uint8_t reaso
 }
 
 void mqtt_lost(struct mqtt_client *client, int status, uint8_t reason) {
-    ek_stream_close(&client->stream);
+    ek_transport.close(&client->stream);
     uint64_t now_us = ek_clock_us();
     if (client->state == MQTT_CONNECTED && now_us - client->connected_us >= STABLE_S * SECOND_US) {
         client->attempts = 0;
@@ -364,7 +364,7 @@ void mqtt_stop(struct mqtt_client *client) {
         mqtt_send_disconnect(client, MQTT_SUCCESS);
     }
     if (client->state != MQTT_STOPPED) {
-        ek_stream_close(&client->stream);
+        ek_transport.close(&client->stream);
         ek_timer_stop(&client->timer);
         client->state = MQTT_STOPPED;
     }

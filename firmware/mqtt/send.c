@@ -16,7 +16,7 @@ static void put(struct mqtt_client *client, const void *data, size_t len) {
     if (client->full) {
         return;
     }
-    int taken = ek_stream_write(&client->stream, bytes, len);
+    int taken = ek_transport.write(&client->stream, bytes, len);
     if (taken > 0) {
         client->packet_sent += (uint32_t)taken;
         client->sent_us = ek_clock_us();
@@ -140,7 +140,7 @@ static bool send_short(struct mqtt_client *client, uint8_t first, uint16_t id, u
     uint8_t bytes[5] = {first, 0, (uint8_t)(id >> 8), (uint8_t)id, reason};
     uint8_t length = id == 0 ? 0 : reason != 0 && client->version == 5 ? 3 : 2;
     bytes[1] = length;
-    if (client->packet_sent != 0 || ek_stream_room(&client->stream) < 2u + length) {
+    if (client->packet_sent != 0 || ek_transport.room(&client->stream) < 2u + length) {
         return false;
     }
     client->skip = 0;
@@ -154,8 +154,8 @@ void mqtt_send_disconnect(struct mqtt_client *client, uint8_t reason) {
     uint8_t bytes[] = {MQTT_DISCONNECT << 4, 1, reason};
     size_t len = reason == MQTT_SUCCESS ? 2 : 3; // (3.14.2.1)
     bytes[1] = (uint8_t)(len - 2);
-    if (client->packet_sent == 0 && ek_stream_room(&client->stream) >= len) {
-        (void)ek_stream_write(&client->stream, bytes, len);
+    if (client->packet_sent == 0 && ek_transport.room(&client->stream) >= len) {
+        (void)ek_transport.write(&client->stream, bytes, len);
     }
 }
 

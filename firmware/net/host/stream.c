@@ -180,8 +180,11 @@ static void check_connect(struct slot *slot) {
 
 static bool receive(struct slot *slot) {
     uint8_t data[IN_BYTES];
-    ssize_t n = recv(slot->fd, data, sizeof data, 0);
-    if (n > 0) {
+    bool pull = slot->stream->events->readable != NULL;
+    ssize_t n = recv(slot->fd, data, pull ? 1 : sizeof data, pull ? MSG_PEEK : 0);
+    if (n > 0 && pull) {
+        slot->stream->events->readable(slot->stream->arg);
+    } else if (n > 0) {
         net_stats.frames_in++;
         slot->stream->events->received(slot->stream->arg, data, (size_t)n);
     } else if (n == 0) {
@@ -331,6 +334,16 @@ void ek_stream_close(struct ek_stream *stream) {
         (void)n;
     }
     drop(slot);
+}
+
+int ek_stream_read(struct ek_stream *stream, void *data, size_t len) {
+    struct slot *slot = stream->pcb;
+    if (!slot || slot->state != OPEN) {
+        return slot ? 0 : EK_ECLOSED;
+    }
+    ssize_t n = recv(slot->fd, data, len, 0);
+    net_stats.frames_in += n > 0;
+    return n > 0 ? (int)n : 0; // receive() finds out the rest
 }
 
 int stream_adopt(struct ek_stream *stream, int fd, const struct ek_stream_events *events,

@@ -30,6 +30,9 @@ static struct slot {
     bool written;  // something waits for tcp_output()
     bool writable; // to be told
     bool short_of; // a write was short
+#ifdef EK_TLS
+    struct pbuf *queue; // came, to be read
+#endif
 } slots[EK_TCP_STREAMS];
 
 // The first slots are for connections that peers open, and for no others: however many come, there
@@ -67,6 +70,12 @@ static void drop_pcb(struct slot *slot) {
 
 static void release(struct slot *slot) {
     drop_pcb(slot);
+#ifdef EK_TLS
+    if (slot->queue) {
+        pbuf_free(slot->queue);
+        slot->queue = NULL;
+    }
+#endif
     slot->stream->pcb = NULL;
     slot->stream->state = FREE;
     slot->stream = NULL;
@@ -100,6 +109,17 @@ static err_t on_received(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t e
         }
         return ERR_OK;
     }
+#ifdef EK_TLS
+    if (slot && slot->stream->events->readable) {
+        if (slot->queue) {
+            pbuf_cat(slot->queue, p);
+        } else {
+            slot->queue = p;
+        }
+        net_wake();
+        return ERR_OK;
+    }
+#endif
     tcp_recved(pcb, p->tot_len); // all bytes are taken, in any case
     if (slot && slot->state == CONNECTED) {
         // The peer spoke at once: the owner first hears that it is open.
@@ -207,6 +227,12 @@ static void tell(struct slot *slot) {
             slot->stream->events->writable(slot->stream->arg);
         }
     }
+#ifdef EK_TLS
+    if (slot->generation == generation && slot->queue) {
+        slot->stream->events->readable(slot->stream->arg);
+        return; // the end waits until all is read
+    }
+#endif
     if (slot->generation == generation && slot->state == ENDED) {
         struct ek_stream *stream = slot->stream;
         int status = slot->status;
@@ -294,6 +320,23 @@ void ek_stream_close(struct ek_stream *stream) {
         release(slot_of(stream));
     }
 }
+
+#ifdef EK_TLS
+int ek_stream_read(struct ek_stream *stream, void *data, size_t len) {
+    struct slot *slot = stream->state != FREE ? slot_of(stream) : NULL;
+    if (!slot || !slot->queue) {
+        return slot ? 0 : EK_ECLOSED;
+    }
+    u16_t part = (u16_t)(len < slot->queue->tot_len ? len : slot->queue->tot_len);
+    part = pbuf_copy_partial(slot->queue, data, part, 0);
+    slot->queue = pbuf_free_header(slot->queue, part);
+    if (slot->pcb) {
+        tcp_recved(slot->pcb, part);
+    }
+    net_wake();
+    return part;
+}
+#endif
 
 int stream_adopt(struct ek_stream *stream, struct tcp_pcb *pcb,
                  const struct ek_stream_events *events, void *arg) {

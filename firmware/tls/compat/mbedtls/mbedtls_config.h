@@ -1,0 +1,70 @@
+// mbedtls/mbedtls_config.h: found before mbedTLS's own. A TLS 1.3 client with P-256 (p256-m),
+// AES-128-GCM and SHA-256, and nothing else; all cryptography by way of PSA.
+#ifndef MBEDTLS_CONFIG_H
+#define MBEDTLS_CONFIG_H
+#include <stddef.h>
+#include <stdint.h>
+
+// What we give it: memory, time and random numbers (heap.c, clock.c, stream.c).
+void *tls_calloc(size_t count, size_t size);
+void tls_free(void *memory);
+int64_t tls_time(int64_t *seconds);
+#define MBEDTLS_PLATFORM_C
+#define MBEDTLS_PLATFORM_MEMORY
+#define MBEDTLS_PLATFORM_CALLOC_MACRO tls_calloc // both, or others may put in an allocator
+#define MBEDTLS_PLATFORM_FREE_MACRO tls_free
+#define MBEDTLS_PLATFORM_NO_STD_FUNCTIONS
+int tls_no_printf(const char *format, ...);
+int tls_no_snprintf(char *out, size_t size, const char *format, ...);
+void tls_no_exit(int status);
+#define MBEDTLS_PLATFORM_SNPRINTF_MACRO tls_no_snprintf
+#define MBEDTLS_PLATFORM_PRINTF_MACRO tls_no_printf
+#define MBEDTLS_PLATFORM_EXIT_MACRO tls_no_exit
+#define MBEDTLS_HAVE_TIME
+#define MBEDTLS_HAVE_TIME_DATE // without it no validity period is looked at
+#define MBEDTLS_PLATFORM_TIME_TYPE_MACRO int64_t
+#define MBEDTLS_PLATFORM_TIME_MACRO tls_time
+#define MBEDTLS_PLATFORM_MS_TIME_ALT
+#define MBEDTLS_PLATFORM_GMTIME_R_ALT
+#define MBEDTLS_NO_UDBL_DIVISION
+
+// Cryptography.
+#define MBEDTLS_PSA_CRYPTO_C
+#define MBEDTLS_PSA_CRYPTO_CONFIG
+#define MBEDTLS_PSA_CRYPTO_CONFIG_FILE "tls_psa_config.h"
+#define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
+#define MBEDTLS_PSA_ASSUME_EXCLUSIVE_BUFFERS // one thread, no enclave: no copies of arguments
+#define MBEDTLS_PSA_KEY_SLOT_COUNT 8
+#define MBEDTLS_PSA_P256M_DRIVER_ENABLED
+#define MBEDTLS_USE_PSA_CRYPTO
+#define MBEDTLS_AES_C
+#define MBEDTLS_AES_ROM_TABLES
+#define MBEDTLS_AES_FEWER_TABLES
+#define MBEDTLS_AES_ONLY_128_BIT_KEY_LENGTH
+#define MBEDTLS_BLOCK_CIPHER_NO_DECRYPT
+#define MBEDTLS_GCM_C
+#define MBEDTLS_CIPHER_C
+#define MBEDTLS_MD_C
+#define MBEDTLS_SHA256_C
+#define MBEDTLS_SHA256_SMALLER
+
+// Keys and certificates: DER only.
+#define MBEDTLS_ASN1_PARSE_C
+#define MBEDTLS_ASN1_WRITE_C
+#define MBEDTLS_OID_C
+#define MBEDTLS_PK_C
+#define MBEDTLS_PK_PARSE_C
+#define MBEDTLS_X509_USE_C
+#define MBEDTLS_X509_CRT_PARSE_C
+#define MBEDTLS_X509_REMOVE_INFO
+
+// TLS.
+#define MBEDTLS_SSL_TLS_C
+#define MBEDTLS_SSL_CLI_C
+#define MBEDTLS_SSL_PROTO_TLS1_3
+#define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ENABLED
+#define MBEDTLS_SSL_SERVER_NAME_INDICATION
+#define MBEDTLS_SSL_KEEP_PEER_CERTIFICATE
+#define MBEDTLS_SSL_IN_CONTENT_LEN 4096
+#define MBEDTLS_SSL_OUT_CONTENT_LEN 2048
+#endif
