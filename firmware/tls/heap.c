@@ -7,7 +7,7 @@
 #include "internal.h"
 
 #ifndef EK_TLS_HEAP_BYTES
-#define EK_TLS_HEAP_BYTES 12288
+#define EK_TLS_HEAP_BYTES (sizeof(void *) == 8 ? 13568 : 12032) // needed: 12256, 10840
 #endif
 
 struct block {

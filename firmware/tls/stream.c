@@ -52,7 +52,10 @@ psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context
 static int bio_send(void *arg, const unsigned char *data, size_t len) {
     (void)arg;
     int taken = ek_stream_write(&tls.inner, data, len);
-    return taken > 0 ? taken : taken == 0 ? MBEDTLS_ERR_SSL_WANT_WRITE : MBEDTLS_ERR_NET_CONN_RESET;
+    if (taken < 0) {
+        return (int)len; // the end is found by reading: who refuses us says why, then breaks off
+    }
+    return taken > 0 ? taken : MBEDTLS_ERR_SSL_WANT_WRITE;
 }
 
 static int bio_receive(void *arg, unsigned char *data, size_t len) {
@@ -90,7 +93,8 @@ static void end_by(int error) {
         ek_log("tls: out of memory: no %u bytes, %u of %u in use", (unsigned)tls_heap.failed_bytes,
                (unsigned)tls_heap.live, (unsigned)tls_heap.size);
         status = EK_ENOMEM;
-    } else if (error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED) {
+    } else if (error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED ||
+               error == MBEDTLS_ERR_SSL_BAD_CERTIFICATE) {
         refusals++;
         ek_log("tls: %s refused: its certificate %s", tls.host,
                tls_verify_name(mbedtls_ssl_get_verify_result(&ssl)));
@@ -143,32 +147,29 @@ static void shake(void) {
     tls.outer->events->opened(tls.outer->arg);
 }
 
-// A record of what is staged. False: the connection is over.
-static bool flush(void) {
+// A record of what is staged. 0, or the error that ended the connection.
+static int flush(void) {
     while (tls.staged > 0) {
         tls.sealed = tls.sealed ? tls.sealed : tls.staged;
         int result = mbedtls_ssl_write(&ssl, tls.stage, tls.sealed);
         if (waits(result)) {
-            return true;
+            return 0;
         }
         if (result < 0) {
-            end_by(result);
-            return false;
+            return result;
         }
         tls.staged -= (size_t)result;
         tls.sealed -= (size_t)result;
         memmove(tls.stage, tls.stage + result, tls.staged);
     }
-    return true;
+    return 0;
 }
 
 static void carry(void) {
     uint8_t piece[PIECE_BYTES];
     uint32_t generation = tls.generation;
-    if (!flush()) {
-        return;
-    }
-    int result = mbedtls_ssl_read(&ssl, piece, sizeof piece);
+    int result = flush();
+    result = result == 0 ? mbedtls_ssl_read(&ssl, piece, sizeof piece) : result;
     if (result > 0) {
         tls.due = true;
         tls.outer->events->received(tls.outer->arg, piece, (size_t)result);

@@ -14,10 +14,10 @@ int64_t tls_time(int64_t *seconds);
 #define MBEDTLS_PLATFORM_CALLOC_MACRO tls_calloc // both, or others may put in an allocator
 #define MBEDTLS_PLATFORM_FREE_MACRO tls_free
 #define MBEDTLS_PLATFORM_NO_STD_FUNCTIONS
-int tls_no_printf(const char *format, ...);
-int tls_no_snprintf(char *out, size_t size, const char *format, ...);
+int ek_format(char *out, size_t size, const char *format, ...);
+int tls_no_printf(const char *format, ...); // never defined: nothing calls it
 void tls_no_exit(int status);
-#define MBEDTLS_PLATFORM_SNPRINTF_MACRO tls_no_snprintf
+#define MBEDTLS_PLATFORM_SNPRINTF_MACRO ek_format
 #define MBEDTLS_PLATFORM_PRINTF_MACRO tls_no_printf
 #define MBEDTLS_PLATFORM_EXIT_MACRO tls_no_exit
 #define MBEDTLS_HAVE_TIME
