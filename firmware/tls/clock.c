@@ -33,7 +33,8 @@ mbedtls_ms_time_t mbedtls_ms_time(void) { return (mbedtls_ms_time_t)(ek_clock_us
 
 // Proleptic Gregorian calendar, with years that begin in March; until 2106.
 struct tm *mbedtls_platform_gmtime_r(const mbedtls_time_t *time, struct tm *out) {
-    uint32_t days = (uint32_t)((uint64_t)*time / 86400), second = (uint32_t)((uint64_t)*time % 86400);
+    uint32_t days = (uint32_t)((uint64_t)*time / 86400),
+             second = (uint32_t)((uint64_t)*time % 86400);
     uint32_t z = days + 719468, era = z / 146097, of_era = z % 146097;
     uint32_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
     uint32_t day = of_era - (365 * year + year / 4 - year / 100), month = (5 * day + 2) / 153;

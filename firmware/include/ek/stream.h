@@ -12,8 +12,9 @@ struct ek_stream_events {
     void (*opened)(void *arg);
     // `len` bytes came. All are taken: who cannot use them closes the stream.
     void (*received)(void *arg, const uint8_t *data, size_t len);
-    // Instead of `received`: bytes wait for ek_stream_read(), and the peer is held back by them. Only
-    // net/ knows this event, and only in images with TLS. The end is told after the last byte is read.
+    // Instead of `received`: bytes wait for ek_stream_read(), and the peer is held back by them.
+    // Only net/ knows this event, and only in images with TLS. The end is told after the last byte
+    // is read.
     void (*readable)(void *arg);
     // There is room again after a short write, or what was written has been acknowledged.
     // May be NULL.
