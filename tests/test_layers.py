@@ -37,6 +37,7 @@ PYTHON = [
     "hil",
     "cli",
 ]
+OTHERS = ("lwip/", "netif/", "mbedtls/", "psa/")  # third parties' headers
 C = [
     "ek",
     "config.h",
@@ -90,7 +91,7 @@ def of_c(folder):
         here = path.relative_to(folder).parts[0]
         uses = []
         for header in c_uses(path):
-            if (path.parent / header).exists() or header.startswith(("lwip/", "netif/")):
+            if (path.parent / header).exists() or header.startswith(OTHERS):
                 continue  # its own folder's, or a third party's
             uses.append(header.partition("/")[0])
         yield from faults(path, here, uses, C)

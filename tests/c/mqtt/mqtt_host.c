@@ -194,3 +194,8 @@ int main(void) {
         }
     }
 }
+
+const struct ek_stream_ops ek_transport = {.open = ek_stream_open,
+                                           .write = ek_stream_write,
+                                           .room = ek_stream_room,
+                                           .close = ek_stream_close};
