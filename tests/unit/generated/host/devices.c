@@ -27,6 +27,10 @@ const struct ek_eth ek_role_uplink = {0}; // none in use
 const struct ek_entropy ek_role_entropy = {0}; // none in use
 const struct ek_power ek_role_power = {.ops = &host_power_ops, .dev = &process};
 
+// [mqtt] url: mqtt
+#include "ek/stream.h"
+const struct ek_stream_ops ek_transport = {.open = ek_stream_open, .write = ek_stream_write, .room = ek_stream_room, .close = ek_stream_close};
+
 // Interrupt lines that wake the processor: none
 const uint16_t ek_irqs[] = {0};
 const uint16_t ek_irq_count = 0;

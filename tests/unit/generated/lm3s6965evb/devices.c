@@ -84,6 +84,10 @@ const struct ek_power ek_role_power = {.ops = &semihosting_ops, .dev = &semihost
 const struct ek_soc ek_role_soc = {.ops = &stellaris_sysctl_ops, .dev = &sysctl};
 const struct ek_watchdog ek_role_watchdog = {.ops = &luminary_watchdog_ops, .dev = &watchdog};
 
+// [mqtt] url: mqtt
+#include "ek/stream.h"
+const struct ek_stream_ops ek_transport = {.open = ek_stream_open, .write = ek_stream_write, .room = ek_stream_room, .close = ek_stream_close};
+
 // Interrupt lines that wake the processor: sysctl, eth0
 const uint16_t ek_irqs[] = {19, 42};
 const uint16_t ek_irq_count = 2;

@@ -81,6 +81,10 @@ const struct ek_power ek_role_power = {.ops = &semihosting_ops, .dev = &debugger
 const struct ek_intc ek_role_intc = {.ops = &gicv2_ops, .dev = &gic};
 const struct ek_rtc ek_role_rtc = {.ops = &pl031_ops, .dev = &rtc0};
 
+// [mqtt] url: mqtt
+#include "ek/stream.h"
+const struct ek_stream_ops ek_transport = {.open = ek_stream_open, .write = ek_stream_write, .room = ek_stream_room, .close = ek_stream_close};
+
 // Interrupt lines that wake the processor: virtio0
 const uint16_t ek_irqs[] = {48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79};
 const uint16_t ek_irq_count = 32;

@@ -74,6 +74,10 @@ const struct ek_entropy ek_role_entropy = {.ops = &virtio_rng_ops, .dev = &rng0}
 const struct ek_power ek_role_power = {.ops = &isa_debug_exit_ops, .dev = &exit};
 const struct ek_rtc ek_role_rtc = {.ops = &mc146818_ops, .dev = &rtc0};
 
+// [mqtt] url: mqtt
+#include "ek/stream.h"
+const struct ek_stream_ops ek_transport = {.open = ek_stream_open, .write = ek_stream_write, .room = ek_stream_room, .close = ek_stream_close};
+
 // Interrupt lines that wake the processor: virtio0
 const uint16_t ek_irqs[] = {5, 6, 7, 8, 9, 10, 11, 12};
 const uint16_t ek_irq_count = 8;
