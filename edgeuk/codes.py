@@ -170,11 +170,12 @@ CODES = {
         'url = "mqtt://broker:1883"',
     ),
     "E0402": Code(
-        "TLS is not supported yet",
-        "mqtts:// needs TLS, which the firmware does not have yet. Readings and the password "
-        "would travel unprotected if this were ignored.",
-        'url = "mqtts://broker:8883"',
-        'url = "mqtt://broker:1883", inside a network that you trust',
+        "mqtts:// is not complete",
+        "With mqtts:// in the gateway file the image encrypts, whatever a device file says, and "
+        "trusts only brokers whose certificate a CA that it knows has signed.",
+        '[mqtt]\nurl = "mqtts://broker:8883"',
+        'Name the CA, in the gateway file or in a device file: [tls] ca = "ca.crt". Give both '
+        "files the same scheme.",
     ),
     "E0403": Code(
         "a password in a file that is shared",

@@ -164,10 +164,22 @@ def load_device(path: Path, gateway: Gateway | None = None) -> DeviceFile:
     values = read_settings(root, secrets=True)
     if gateway:
         check_known_servers(root, set(gateway.servers), gateway.path.name)
+        _check_tls(root, values, gateway)
     only = "this is the same for all devices: it belongs into the gateway file"
     root.close(hints=dict.fromkeys(("schema", "board", "pipeline", "sensor", "actuator"), only))
     doc.check()
     return DeviceFile(path, {"name": name} | values if name else values)
+
+
+def _check_tls(root: Table, values: Settings, gateway: Gateway) -> None:
+    """Whether the connection is encrypted is compiled in; whom it trusts is not."""
+    if "mqtt.host" in values and ("mqtt.tls" in values) != gateway.mqtt.tls:
+        scheme = "mqtts" if gateway.mqtt.tls else "mqtt"
+        what = f"{gateway.path.name} is built for {scheme}://"
+        root.table("mqtt").fault("E0402", what, "url", hint=f'url = "{scheme}://..."')
+    if gateway.mqtt.tls and "tls.ca" not in {**gateway.settings, **values}:
+        what = f"{gateway.path.name} has a broker at mqtts://, but no file names the CA to trust"
+        root.fault("E0402", what, hint='[tls] ca = "ca.crt", here or there')
 
 
 def check_on_board(doc: Document, board: Board, catalog: Catalog) -> None:
