@@ -29,6 +29,7 @@ COMMANDS = {
     "check": "Check gateway, device and board files; every fault in one run.",
     "build": "Build the image of a gateway for a board.",
     "run": "Build, boot and watch the readings arrive.",
+    "test": "Test a gateway on its board: faults, loss, power cycles.",
     "bridge": "Publish what a board without a network sends over its serial line.",
     "flash": "Write the image to a board, read it back and start it.",
     "board": "Start, stop and list virtual boards.",

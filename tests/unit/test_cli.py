@@ -23,7 +23,7 @@ name = "bad name"
 bord = "host"
 
 [mqtt]
-url = "mqtts://broker:8883"
+url = "mqttz://broker:8883"
 qos = 3
 
 [[sensor]]

@@ -1,0 +1,103 @@
+"""`edgeuk test`: run the scenarios of hil/ on a board, or in QEMU."""
+
+# ruff: noqa: PT028 (a command, no test)
+import importlib.util
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeuk.cli.common import DEFAULT_BOARD, BoardOption, command_app
+from edgeuk.cli.say import next_step, say
+from edgeuk.errors import EXIT_DONE, EXIT_INTERRUPTED, ToolError, UsageError
+from edgeuk.paths import data_roots
+
+app = command_app()
+
+# pytest's exit status -> ours and what to say.
+INTERRUPTED, USAGE, NOTHING = 2, 4, 5
+PLUGIN = "edgeuk.hil.plugin"
+
+
+@app.command(epilog="Example:  edgeuk test --board lm3s6965evb --junit report.xml")
+def test(
+    tests: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Test files or folders; else the scenarios.", metavar="[TESTS]"),
+    ] = None,
+    board: BoardOption = DEFAULT_BOARD,
+    target: Annotated[
+        str, typer.Option(help="qemu, virtual, probe or labgrid.", metavar="T")
+    ] = "qemu",
+    gateway: Annotated[
+        Path | None,
+        typer.Option("--gateway", "-g", help="Your gateway; else the one of hil/.", metavar="FILE"),
+    ] = None,
+    wiring: Annotated[
+        Path | None, typer.Option(help="What is connected to the board.", metavar="FILE")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write the results here, as JUnit XML.", metavar="FILE")
+    ] = None,
+    only: Annotated[
+        str, typer.Option("-k", help="Only tests whose name has this.", metavar="WORD")
+    ] = "",
+    seed: Annotated[
+        int | None, typer.Option(help="Repeat the random values of a run.", metavar="N")
+    ] = None,
+    artifacts: Annotated[
+        Path, typer.Option(help="Logs and captures go here.", metavar="FOLDER")
+    ] = Path("build/hil"),
+) -> None:
+    """Test a gateway on its board. Exit status 1 if a test fails or none ran."""
+    if importlib.util.find_spec("pytest") is None:
+        hint = f'{sys.executable} -m pip install "edgeuk[hil]"'
+        raise ToolError("the Python package `pytest` is missing", hint=hint)
+    where = tests or [data_roots().boards.parent / "hil"]
+    for path in where:
+        if not path.exists():
+            raise UsageError(f"no `{path}` here", hint="name test files, or leave them out")
+    named = {"--gateway": gateway, "--wiring": wiring, "--junitxml": junit, "--hil-seed": seed}
+    command = [
+        *(sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", str(where[0].resolve())),
+        # By its name, whether or not its entry point is installed.
+        *("-p", "no:edgeuk_hil", "-p", PLUGIN, "-p", "edgeuk.hil.live", "-p", "no:cacheprovider"),
+        *("-q", "--no-header", "--tb=short", "--board", board, "--target", target),
+        *("--hil-artifacts", str(artifacts.absolute())),
+        *(part for flag, v in named.items() if v is not None for part in (flag, str(v))),
+        *(("-k", only) if only else ()),
+        *map(str, where),
+    ]
+    _end(_run(command), junit)
+
+
+def _run(command: list[str]) -> int:
+    """pytest's exit status; Ctrl-C is pytest's, and it clears away what it started."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    child = subprocess.Popen(command, preexec_fn=_take_ctrl_c)
+    try:
+        return child.wait()
+    except BaseException:
+        child.terminate()
+        child.wait()
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _take_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(status: int, junit: Path | None) -> None:
+    if status == NOTHING:
+        say("error: no test ran")
+    elif junit is not None and status in (0, 1):
+        say(f"results: {junit}")
+    if status == 0:
+        next_step("the same on hardware: edgeuk test --help")
+    codes = {0: EXIT_DONE, INTERRUPTED: EXIT_INTERRUPTED, USAGE: UsageError.exit_code}
+    raise typer.Exit(codes.get(status, 1))
