@@ -36,6 +36,7 @@ class Model:
         self.left = left
         self.phy, self.qemu = phy, qemu
         self.mii_stuck = self.tx_stuck = self.reset_stuck = False
+        self.tx_ignored = self.tx_again = False  # erratum ERR006358: a write to TDAR has no effect
         self.mii_ready = 0
         self.phy_resets = 0
         self.sent = []
@@ -157,6 +158,8 @@ class Model:
             return self.regs[EIR]
         if offset == ECR and self.reset_stuck:
             return self.regs[ECR] | RESET
+        if offset == TDAR:
+            return 1 << 24 if self.tx_stuck else 0
         return self.regs[offset]
 
     def write(self, offset, value):
@@ -172,7 +175,9 @@ class Model:
             self.management(value)
         elif offset == TDAR:
             assert self.running
-            assert self.last_dma == "barrier"
+            if not self.descriptor(self.tx_at)[1] & R:
+                return
+            assert self.last_dma == ("invalidate" if self.tx_again else "barrier")
             self.transmit()
         elif offset == RDAR:
             assert self.running
@@ -207,7 +212,9 @@ class Model:
         assert control & L
         assert control & TC
         assert self.regs[TFWR] & 0x100  # store and forward
-        if self.tx_stuck:
+        self.tx_again = self.tx_ignored
+        if self.tx_stuck or self.tx_ignored:
+            self.tx_ignored = False
             return
         self.sent.append(self.get(buffer, length))
         self.finish(self.tx_at, length, control & ~R)

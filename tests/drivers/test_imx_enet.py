@@ -156,6 +156,17 @@ def test_a_transmitter_that_stops_is_restarted(nic):
     assert receive(eth) == pattern(62)
 
 
+def test_a_frame_whose_start_was_lost_is_started_again_at_the_next_look(nic):
+    model = Model(ksz8081())
+    eth = nic(model)
+    model.tx_ignored = True
+    assert send(eth, pattern(60)) == OK
+    assert model.sent == []
+    assert receive(eth) == 0
+    assert model.sent == [pattern(60)]
+    assert model.resets == 1
+
+
 @pytest.mark.parametrize("qemu", [False, True])
 @pytest.mark.parametrize(
     "length", [14, 60, 251, 252, 253, 256, 257, 508, 509, 1020, 1276, 1277, 1513, 1514]

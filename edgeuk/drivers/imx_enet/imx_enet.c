@@ -164,6 +164,17 @@ static uint8_t *frame(const void *dev) {
     }
 }
 
+// A write to TDAR is lost if it comes while the transmitter ends the frame before (erratum
+// ERR006358 of the i.MX 6): the frame is still there, and TDAR is clear. It is written again, which
+// does no harm where the frame was finished meanwhile.
+static void again_if_lost(const struct imx_enet *eth) {
+    struct imx_enet_state *state = eth->state;
+    ek_dma_invalidate(&state->tx[0], IMX_ENET_LINE);
+    if (state->tx[0].control & TX_READY && !(ek_read32(eth->base + TDAR) & ACTIVE)) {
+        ek_write32(eth->base + TDAR, ACTIVE);
+    }
+}
+
 static int send(const void *dev, size_t len) {
     const struct imx_enet *eth = dev;
     struct imx_enet_state *state = eth->state;
@@ -227,6 +238,7 @@ static int receive(const void *dev, uint8_t *frame_out, size_t size) {
         (void)restart(eth);
         return EK_EIO;
     }
+    again_if_lost(eth);
     unsigned count = count_buffers(state);
     if (count == 0) {
         ek_write32(eth->base + EIR, EIR_RXF | EIR_RXB);

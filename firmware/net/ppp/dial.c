@@ -82,6 +82,7 @@ static int judge(void) {
 
 int ppp_dial_receive(void) {
     int status = EK_EAGAIN;
+    ppp_line_gather();
     for (int byte; status == EK_EAGAIN && (byte = ppp_line_byte()) >= 0;) {
         if (byte == '\r' || byte == '\n') {
             answer[len] = '\0';

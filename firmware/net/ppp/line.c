@@ -40,7 +40,7 @@ static uint16_t fcs_add(uint16_t sum, uint8_t byte) {
     return (uint16_t)(sum >> 8 ^ x << 8 ^ x << 3 ^ x >> 4);
 }
 
-static void gather(void) {
+void ppp_line_gather(void) {
     uint16_t start = head;
     for (;;) {
         size_t at = head % RING_BYTES, room = RING_BYTES - (uint16_t)(head - tail);
@@ -81,7 +81,7 @@ static void flush(void) {
         lost = ek_role_modem.ops->write(ek_role_modem.dev, piece, used) != used;
     }
     used = 0;
-    gather();
+    ppp_line_gather();
 }
 
 static void put_raw(uint8_t byte) {
@@ -136,10 +136,7 @@ void ppp_line_text(const char *text) {
     flush();
 }
 
-int ppp_line_byte(void) {
-    gather();
-    return head == tail ? -1 : ring[tail++ % RING_BYTES];
-}
+int ppp_line_byte(void) { return head == tail ? -1 : ring[tail++ % RING_BYTES]; }
 
 // The frame's header goes. 0 if it is none.
 static uint16_t take_header(struct pbuf *p) {
@@ -197,7 +194,7 @@ static void take(uint8_t byte) {
 
 struct pbuf *ppp_line_receive(uint16_t *protocol) {
     struct pbuf *whole = NULL;
-    gather();
+    ppp_line_gather();
     while (!whole && head != tail) {
         uint8_t byte = ring[tail++ % RING_BYTES];
         if (byte == FLAG) {

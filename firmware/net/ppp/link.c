@@ -178,6 +178,7 @@ static void received(uint16_t protocol, struct pbuf *p) {
 
 bool ppp_receive(void) {
     if (phase == DOWN) {
+        ppp_line_gather();
         while (ppp_line_byte() >= 0) {
         }
         return false;

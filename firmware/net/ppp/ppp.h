@@ -72,7 +72,9 @@ bool ppp_line_end(void); // whether all of it was sent
 // The next sound frame's information, to be freed; NULL when there is none yet.
 struct pbuf *ppp_line_receive(uint16_t *protocol);
 void ppp_line_text(const char *text);
-int ppp_line_byte(void); // -1: none
+// Take what has come, as much as there is room for; then byte by byte, or frame by frame.
+void ppp_line_gather(void);
+int ppp_line_byte(void); // -1: none is left
 
 // dial.c: a cellular modem's commands until it is connected. EK_EAGAIN: not yet.
 void ppp_dial(void);
