@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from bench.tap import Tap
+from edgeuk.run.emulator import environment
 
 STOP_S = 5.0
 BYTE, MESSAGE, EXIT = "byte", "message", "exit"
@@ -36,6 +37,7 @@ class Vm:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
+            env=environment(),
         )
         assert self._child.stdout
         self._selector.register(self._child.stdout, selectors.EVENT_READ, self._read_console)

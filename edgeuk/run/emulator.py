@@ -35,6 +35,9 @@ UNPACKED = (
     *("qemu-system-common", "qemu-system-gui", "qemu-system-modules-opengl"),  # its modules
 )
 ANSWER_S = 20
+# Many of QEMU's machines are built from 60 MB of small pieces, freed again while the image boots.
+# In huge pages that takes imx8mp-evk 47 ms to start instead of 85. Other C libraries ignore it.
+QUICKER = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=8388608"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def _version(path: str) -> int:
 
 def fetch() -> str:
     """Make a QEMU of the backports present in the cache; says what is there. Raises `ToolError`."""
-    release = _codename()
+    release = apt.codename()
     if release not in BACKPORTS:
         known = ", ".join(BACKPORTS)
         raise ToolError(f"no backports are known for `{release}`", hint=f"known: {known}")
@@ -141,18 +144,9 @@ def fetch() -> str:
     return f"QEMU {version} {goal}"
 
 
-def _codename() -> str:
-    try:
-        text = Path("/etc/os-release").read_text()
-    except OSError:
-        return ""
-    match = re.search(r'^VERSION_CODENAME="?([a-z]+)', text, re.MULTILINE)
-    return match[1] if match else ""
-
-
-def environment(emulator: Emulator) -> dict[str, str] | None:
-    """For subprocess: this process's with the emulator's; None for just this process's."""
-    return os.environ | emulator.environment if emulator.environment else None
+def environment(emulator: Emulator | None = None) -> dict[str, str]:
+    """For subprocess: this process's with the emulator's, and what makes QEMU start sooner."""
+    return QUICKER | os.environ | (emulator.environment if emulator else {})
 
 
 def main(arguments: list[str]) -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeuk import apt
 from edgeuk.errors import ToolError
 from edgeuk.run import emulator
 
@@ -67,6 +68,16 @@ def test_one_that_is_missing_is_refused_with_its_package(places):
 
 
 def test_a_distribution_without_known_backports_is_named(monkeypatch):
-    monkeypatch.setattr(emulator, "_codename", lambda: "plucky")
+    monkeypatch.setattr(apt, "codename", lambda: "plucky")
     with pytest.raises(ToolError, match="no backports are known for `plucky`"):
         emulator.fetch()
+
+
+def test_what_is_set_outside_goes_before_what_makes_qemu_start_sooner(monkeypatch):
+    beside = emulator.Emulator(("qemu",), {"QEMU_MODULE_DIR": "modules"})
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    assert "hugetlb=1" in emulator.environment(beside)["GLIBC_TUNABLES"]
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=3")
+    said = emulator.environment(beside)
+    assert said["GLIBC_TUNABLES"] == "glibc.malloc.check=3"
+    assert said["QEMU_MODULE_DIR"] == "modules"
