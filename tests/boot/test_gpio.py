@@ -332,15 +332,21 @@ every = "1h"
 
 
 @pytest.mark.parametrize(
-    ("board", "kind", "path"),
-    [("virt-aarch64", "pl061", ""), ("imx6ul-evk", "imx.gpio", "/machine/soc/gpio2")],
+    ("board", "kind", "path", "pin"),
+    [
+        ("virt-aarch64", "pl061", "", 5),
+        ("imx6ul-evk", "imx.gpio", "/machine/soc/gpio2", 18),
+        ("imx8mp-evk", "imx.gpio", "/machine/soc/gpio5", 10),
+    ],
 )
-def test_an_edge_wakes_a_sleeping_gateway(gateways, start, broker, monitor, board, kind, path):
-    built = gateways(board, AWAITED.format(at="gpio0:18" if board == "imx6ul-evk" else "gpio0:5"))
+def test_an_edge_wakes_a_sleeping_gateway(
+    gateways, start, broker, monitor, board, kind, path, pin
+):
+    built = gateways(board, AWAITED.format(at=f"gpio0:{pin}"))
     machine, qtest = start(built, {"mqtt.port": str(broker.port)})
     collect(monitor, has_readings("door", 1))
     pins = Pins(machine, qtest, kind, path)
-    assert median_s(monitor, lambda level: pins.drive(18 if path else 5, level)) < WAKE_S
+    assert median_s(monitor, lambda level: pins.drive(pin, level)) < WAKE_S
 
 
 def test_a_key_wakes_the_stellaris_board(gateways, start, broker, monitor):
