@@ -11,8 +11,10 @@ from dataclasses import replace
 
 import pytest
 from boot_rig import LIMIT_S, collect, readings
+from elftools.elf.elffile import ELFFile
 
 from edgeuk.catalog import load_catalog
+from edgeuk.flash.card import KERNEL_ROOM
 from edgeuk.paths import data_roots
 
 BOARD = "rpi4"
@@ -64,7 +66,7 @@ static void poll(const void *dev) {
     int status = raw->bus->ops->transfer(raw->bus->dev, raw->addr, (const uint8_t[]){0}, 1, in, 2);
     ek_log("raw: %x %d %x %x", raw->addr, status, in[0], in[1]);
     if (raw->addr == 0x4a) {
-        __builtin_trap();
+        __asm__ volatile("brk #1");
     }
 }
 const struct ek_sensor_ops raw_ops = {.poll = poll};
@@ -160,3 +162,12 @@ def test_a_panic_ends_in_a_reset(machine):
 def test_a_panic_may_be_an_exit_status(machine):
     running = machine("0x4a", values={"exit.on_panic": "1"})
     assert running.wait(LIMIT_S) == EXIT_PANIC
+
+
+def test_what_a_reset_leaves_alone_lies_behind_all_that_the_firmware_loads(gateways):
+    """It loads the card's kernel8.img again, which is as long as a slot has room for."""
+    built = gateways(BOARD, TEMPERATURE)
+    with built.result.debug.open("rb") as file:
+        symbols = ELFFile(file).get_section_by_name(".symtab")
+        (start,) = symbols.get_symbol_by_name("__noinit_start")
+    assert start["st_value"] >= built.image.board.memory["ram"].base + KERNEL_ROOM
