@@ -14,7 +14,19 @@ from bench.modbus import modbus_server
 from bench.page import update
 from bench.picture import draw
 from bench.report import Row, table
-from bench.sections import boot, build, http, idle, linux, network, publish, size
+from bench.sections import (
+    boot,
+    build,
+    flash,
+    http,
+    idle,
+    linux,
+    matrix,
+    network,
+    publish,
+    size,
+    tls,
+)
 from edgeuk.run.broker import Broker
 
 SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
@@ -22,10 +34,13 @@ SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "boot": boot.measure,
     "http": http.measure,
     "network": network.measure,
+    "tls": tls.measure,
     "publish": publish.measure,
     "linux": linux.measure,
     "build": build.measure,
+    "flash": flash.measure,
     "idle": idle.measure,
+    "matrix": matrix.measure,
 }
 PAGE = machine.ROOT / "docs/benchmarks.md"
 RESULTS = machine.ROOT / "bench/results"

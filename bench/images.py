@@ -127,7 +127,7 @@ def _argv(bench: Bench, board: Board, elf: Path, blob: bytes, netdev: str) -> li
     """QEMU's arguments as edgeuk/run/qemu.py has them, without QMP."""
     assert board.qemu
     config = bench.fresh("config")
-    config.write_bytes(blob)
+    config.write_bytes(device_config.region_image(blob, board.memory["config"].size))
     place = f"loader,file={config},addr={board.memory['config'].base:#x},force-raw=on"
     return [
         *(*find_emulator(board).command, "-machine", board.qemu.machine),

@@ -31,21 +31,23 @@ class Apt:
 
 
 @contextmanager
-def isolated(distribution: str, suite: str, kind: str) -> Iterator[Apt]:
+def isolated(
+    distribution: str, suite: str, kind: str, components: str = "", *, architecture: str = ""
+) -> Iterator[Apt]:
     """apt-get that knows only `suite`, its lists fetched; `kind`: "deb" or "deb-src". Everything
-    is gone afterwards. Raises `AptError`."""
+    is gone afterwards. `components`, `architecture`: other ones than usual. Raises `AptError`."""
     if shutil.which("apt-get") is None:
         raise AptError("no apt-get here")
     uri = apt_mirror(Path("/etc/apt"), distribution)
     if uri is None:
         raise AptError("no mirror stands in the system's configuration", where="/etc/apt")
-    component = "universe" if distribution == "ubuntu" else "main"
+    components = components or ("universe" if distribution == "ubuntu" else "main")
     with tempfile.TemporaryDirectory() as scratch:
         d = Path(scratch)
         for folder in ("lists/partial", "archives/partial", "files"):
             (d / folder).mkdir(parents=True)
         (d / "edgeuk.sources").write_text(
-            f"Types: {kind}\nURIs: {uri}\nSuites: {suite}\nComponents: {component}\n"
+            f"Types: {kind}\nURIs: {uri}\nSuites: {suite}\nComponents: {components}\n"
             f"Signed-By: /usr/share/keyrings/{distribution}-archive-keyring.gpg\n"
         )
         options = [
@@ -55,6 +57,8 @@ def isolated(distribution: str, suite: str, kind: str) -> Iterator[Apt]:
             f"Dir::Cache={d}",
             "APT::Sandbox::User=root",
         ]
+        if architecture:
+            options += [f"APT::Architecture={architecture}", f"APT::Architectures={architecture}"]
         command = ["apt-get", "-q"] + [word for o in options for word in ("-o", o)]
         apt = Apt(tuple(command), d / "files")
         apt("update")
@@ -102,3 +106,13 @@ def os_release() -> list[str]:
         return []
     fields = dict(re.findall(r'^(ID|ID_LIKE)="?([^"\n]*)"?$', text, re.MULTILINE))
     return [fields.get("ID", ""), *fields.get("ID_LIKE", "").split()]
+
+
+def codename() -> str:
+    """Of this distribution's release; "" where it has none."""
+    try:
+        text = Path("/etc/os-release").read_text()
+    except OSError:
+        return ""
+    match = re.search(r'^VERSION_CODENAME="?([a-z]+)', text, re.MULTILINE)
+    return match[1] if match else ""

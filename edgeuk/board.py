@@ -24,6 +24,8 @@ ROLES = {  # role -> class of the device that plays it
     "intc": "intc",
     "watchdog": "watchdog",
     "rtc": "rtc",
+    "device_key": "device_key",  # a secret of its own, which decrypts its configuration
+    "storage": "storage",  # what it keeps, such as a certificate that replaces another
     "modem": "uart",  # a serial line with a PPP peer behind it, where `uplink` finds no device
 }
 REGIONS = ("flash", "ram", "config")
@@ -42,6 +44,13 @@ SIZES = {
     "net_pool_buffers": (8, 4, 1024),  # frames of 1536 bytes
     "net_heap_bytes": (4096, 1024, 1 << 20),
     "tcp_window_bytes": (2920, 1072, 65_535),
+    # Only in images with TLS:
+    "tls_record_bytes": (16_384, 1024, 16_384),  # the largest record from the broker
+    "tls_send_bytes": (2048, 1024, 16_384),  # the largest to it: our certificates are one
+    "tls_ticket_bytes": (2048, 0, 4096),  # the longest ticket of a session that is kept; 0: none
+    "tls_heap_bytes": (0, 0, 1 << 20),  # 0: as firmware/tls/heap.c has it
+    "tls_compatible_heap_bytes": (0, 0, 1 << 20),  # the same, in the compatible profile
+    "tls_stack_bytes": (3072, 0, 1 << 16),  # besides `stack_bytes`
     "cpu_clock_hz": (0, 0, 4_000_000_000),  # 0: the arch measures it
 }
 

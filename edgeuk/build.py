@@ -32,6 +32,8 @@ IMAGE, DEBUG, MAP, RECORD = "gateway.elf", "gateway.debug.elf", "gateway.map", "
 FLAT = "gateway.bin"  # what a programmer writes, where the board has flash
 
 LTO_OPTIONS = ("--lto-O3",)  # what else suits an architecture is in its arch.toml
+# The addresses of a panic are those of the file.
+NATIVE_LINK = ("-no-pie",)
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int, str], None]  # done, of, what
@@ -110,6 +112,11 @@ def build(
         if failed is not None:
             raise failed
         return _finish(plan, found, started)
+
+
+def source_folders(image: Image, out: Path) -> Mapping[str, Path]:
+    """Where the sources are, by the first part of their names in the debug information."""
+    return units.tree(image, out.absolute(), _third_party(image)).roots
 
 
 def _third_party(image: Image) -> dict[str, Path]:
@@ -233,7 +240,8 @@ def _link(plan: _Plan, inputs: Sequence[str]) -> list[str]:
     output = ["-o", f"{DEBUG}.new"]
     if units.is_native(plan.image):
         sanitize = [f"-fsanitize={plan.compiler.sanitizers}"] if plan.compiler.sanitizers else []
-        return [*plan.compiler.command, "-g", *sanitize, *inputs, *output]
+        command = [*plan.compiler.command, "-g", *sanitize, *_linker_options(plan.image)]
+        return [*command, *inputs, *output]
     options = ["--gc-sections", "--fatal-warnings", "--build-id=none", "-T", "link.ld"]
     return [
         *toolchain.linker(),
@@ -246,6 +254,8 @@ def _link(plan: _Plan, inputs: Sequence[str]) -> list[str]:
 
 
 def _linker_options(image: Image) -> tuple[str, ...]:
+    if units.is_native(image):
+        return NATIVE_LINK
     return (*LTO_OPTIONS, *image.arch.linker, *image.cpu.linker)
 
 

@@ -246,6 +246,98 @@ CODES = {
         'at = "gpio0:0", where pin 0 selects the memory card',
         "Use a pin that is free; the message lists them.",
     ),
+    "E0414": Code(
+        "less protection than the profile has",
+        "A production image always verifies its broker; the default profile of [tls] has TLS 1.3 "
+        "and nothing older.",
+        "[tls]\nverify = false",
+        'For tests alone: profile = "development" at the top of the gateway file. For brokers that '
+        'have no TLS 1.3: [tls] profile = "compatible".',
+    ),
+    "E0420": Code(
+        "a key or certificate cannot be used",
+        "The file is not there, is damaged, or has something else in it; or one of the two is not "
+        "named. Both PEM and DER are read.",
+        '[tls]\ncert = "gw-1.pem"',
+        '[tls]\ncert = "gw-1.pem"\nkey = "gw-1.pem"',
+    ),
+    "E0421": Code(
+        "an encrypted key",
+        "A device starts by itself: nobody is there to type a passphrase. Of a CA's key, the "
+        "passphrase was wrong.",
+        "",
+        "Decrypt it: openssl pkey -in encrypted.key -out plain.key; chmod 600 plain.key",
+    ),
+    "E0422": Code(
+        "key and certificate do not belong together",
+        "A certificate is for one key, and this is another one.",
+        '[tls]\ncert = "gw-1.pem"\nkey = "gw-2.pem"',
+        '[tls]\ncert = "gw-1.pem"\nkey = "gw-1.pem"',
+    ),
+    "E0423": Code(
+        "signed by somebody else",
+        "The certificate, or the configuration of a device, is not signed by the CA that "
+        "[identity] ca of the gateway file names, so broker or image would refuse it.",
+        "",
+        "edgeuk provision --renew NAME, with that CA; or name the CA that has signed.",
+    ),
+    "E0424": Code(
+        "not valid now",
+        "A certificate is valid from one date to another. After the last one, every handshake "
+        "fails.",
+        "",
+        "edgeuk provision --renew NAME for a device; for a CA, who runs it has a new one. Check "
+        "this machine's clock as well.",
+    ),
+    "E0425": Code(
+        "a certificate for another purpose",
+        "A CA's certificate has the CA flag (basicConstraints), a device's is for clients "
+        "(extendedKeyUsage clientAuth). This one is not.",
+        '[tls]\nca = "broker.crt"',
+        '[tls]\nca = "ca.crt", the certificate of who has signed broker.crt',
+    ),
+    "E0426": Code(
+        "a weak or unknown key or signature",
+        "RSA below 2048 bits and SHA-1 can be broken. The default profile checks P-256 only; the "
+        "compatible one RSA as well. What seals configurations is P-256.",
+        "",
+        'Use P-256 keys, as `edgeuk provision` makes them; for RSA: [tls] profile = "compatible"',
+    ),
+    "E0427": Code(
+        "of another device or board",
+        "Certificate and sealed configuration are one device's, by name, and may be for one board.",
+        "",
+        "Name the files of this device; `edgeuk provision NAME` makes them.",
+    ),
+    "E0428": Code(
+        "the CA's key is not here",
+        "The gateway file has [identity] ca: its image accepts only what that CA has sealed, and "
+        "ca.toml beside ca.crt says where its key is.",
+        "",
+        "Where the key is, `edgeuk provision NAME` writes identity/devices/NAME.bin: use that with "
+        "--device. Or `edgeuk provision` for a new CA, in another folder.",
+    ),
+    "E0429": Code(
+        "the CA does not sign",
+        "A wrong passphrase or PIN, a token that is not there, or a command that fails. Nothing "
+        "was changed.",
+        "",
+        "Try again. $EDGEUK_PASSPHRASE and $EDGEUK_PIN are for scripts.",
+    ),
+    "E0430": Code(
+        "not a device configuration",
+        "A finished configuration (docs/device-config-spec.md) is damaged, or this is another "
+        "file.",
+        "",
+        "`edgeuk provision NAME` writes it anew.",
+    ),
+    "E0431": Code(
+        "an identity without TLS",
+        "With [identity] ca an image accepts only configurations that the CA has sealed. What "
+        "verifies the seal comes with TLS; images for mqtt:// have no cryptography.",
+        '[mqtt]\nurl = "mqtt://broker"\n[identity]\nca = "ca.crt"',
+        'Give [mqtt] url = "mqtts://broker", or leave out [identity].',
+    ),
     "E0501": Code(
         "memory regions overlap",
         "Each address belongs to one region.",
@@ -373,7 +465,7 @@ CODES = {
         "files of the boot firmware are missing",
         "The board starts with files of its maker, which edgeuk does not have.",
         "",
-        "apt-get install raspi-firmware, or --firmware-dir with a folder that has them.",
+        "The message has the command that gets them here; or --firmware-dir with a folder.",
     ),
     "E0812": Code(
         "not a disk to write to",
@@ -412,6 +504,31 @@ CODES = {
         "",
         "edgeuk board stop NAME, then start it again.",
     ),
+    "E0831": Code(
+        "the console is of another build",
+        "Its first line says which image it is. Addresses of one build mean something else in "
+        "another, so nothing is shown rather than something wrong.",
+        "",
+        "Name the program of that build with --elf; --force takes the addresses as they are.",
+    ),
+    "E0832": Code(
+        "no program with these symbols",
+        "`edgeuk decode` needs the gateway.debug.elf that was built together with the image.",
+        "edgeuk decode console.log",
+        "edgeuk decode console.log --elf gateway.debug.elf",
+    ),
+    "E0833": Code(
+        "no debugger",
+        "There is no gdb, or the one that there is does not know the board's processor.",
+        "",
+        "apt-get install gdb-multiarch, or --gdb PATH.",
+    ),
+    "E0834": Code(
+        "the board runs another image",
+        "What is in its flash is not what these sources make, so names and lines would be wrong.",
+        "",
+        "edgeuk flash --board B --probe ID, then debug.",
+    ),
     "E0901": Code(
         "a row of test data is not right",
         "`edgeuk pipeline test` reads rows of time and value: seconds, then a number.",
@@ -423,6 +540,25 @@ CODES = {
         "The CSV file has no row of time and value.",
         "",
         "Write rows such as `0.0, 21.5`.",
+    ),
+    "W0420": Code(
+        "a key that others can read",
+        "Other users of this machine may read the device's private key.",
+        "",
+        "chmod 600 FILE",
+    ),
+    "W0423": Code(
+        "signed by another CA than the broker's",
+        "The device trusts one CA, and its own certificate is from another one. That is right only "
+        "where the broker has two.",
+        "",
+        "[identity] ca in the gateway file names the CA of devices, and is checked strictly.",
+    ),
+    "W0424": Code(
+        "a certificate that expires soon",
+        "It has less than 30 days left.",
+        "",
+        "edgeuk provision --renew NAME",
     ),
     "W0701": Code(
         "a setting without effect",

@@ -75,7 +75,7 @@ class Place:
         if not source.strip():
             return []
         start = self.column - 1
-        clean = "".join(c if c.isprintable() else " " for c in _mask(source.rstrip()))
+        clean = "".join(c if c.isprintable() else " " for c in mask(source.rstrip()))
         left = max(0, start - WIDTH // 2) if len(clean) > WIDTH else 0
         right = left + WIDTH
         text = ("..." if left else "") + clean[left:right] + ("..." if len(clean) > right else "")
@@ -178,11 +178,15 @@ def report(faults: tuple[Fault, ...]) -> str:
     return "\n\n".join([*(str(f) for f in faults), total])
 
 
-_SECRET = re.compile(r"""(?<=://)[^/@"'\s]+(?=@)|(?<=password).*$""")
+# Of a URL's user, of all behind `password`, of a token's PIN, of what may be a pasted key.
+_SECRET = re.compile(
+    r"""(?<=://)[^/@"'\s]+(?=@)|(?<=password).*$|(?<=pin-value=)[^"'&;\s]+"""
+    r"""|(?=\S*[A-Z])(?=\S*[a-z])(?=\S*\d)[A-Za-z0-9+/\\]{60,}=*"""
+)
 
 
-def _mask(source: str) -> str:
-    """The line with what may be a password replaced by as many stars."""
+def mask(source: str) -> str:
+    """The text with what may be a password or key replaced by as many stars."""
 
     def stars(match: re.Match[str]) -> str:
         return re.sub(r"[^\s=\"':]", "*", match[0])

@@ -1,5 +1,6 @@
 """The user's files: gateway.toml (what the image is) and device.toml (one device's own values)."""
 
+import importlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,11 +26,13 @@ from edgeuk.values import DAY_MS, nearest
 
 __all__ = [
     "Actuator", "At", "DeviceFile", "Filter", "Gateway", "Mqtt", "Network", "Pipeline", "Sensor",
-    "Service", "check_on_board", "lack", "load_device", "load_gateway",
+    "Service", "check_on_board", "lack", "load_device", "load_gateway", "pin_lack",
 ]  # fmt: skip
 
 SCHEMA = 1
 OVERFLOW = ("drop_oldest", "drop_newest", "block")
+PROFILES = ("production", "development")
+TLS_PROFILES = ("default", "compatible")
 ENCODINGS = ("senml+cbor", "senml+json")
 
 
@@ -48,6 +51,15 @@ class Mqtt:
     keep_alive_s: int
     session_expiry_s: int
     tls: bool = False  # compiled in: no device file can choose less
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How the connection to the broker is encrypted; all of it is compiled in."""
+
+    compatible: bool = False  # TLS 1.2, RSA and X25519 too
+    minimum_12: bool = False  # TLS 1.2 will do
+    verify: bool = True  # not in a production image
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,11 @@ class Gateway:
     sensors: tuple[Sensor, ...]  # () only beside a service
     service: Service | None = None
     actuators: tuple[Actuator, ...] = ()
+    development: bool = False  # allows what a production image refuses, and says so
+    tls: Tls = Tls()
+    identity_ca: Path | None = None  # the project's CA
+    rotate: bool = False  # its certificates can be replaced over MQTT
+    seal_key: bytes = b""  # its public key, 65 bytes: only what it has sealed is accepted
     # Keys of the device configuration that the file gives:
     settings: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Fault, ...] = field(default=(), compare=False)
@@ -108,6 +125,8 @@ class DeviceFile:
 
     path: Path
     values: Mapping[str, str]  # keys of the device configuration
+    blob: bytes = b""  # of a file that is a finished one
+    warnings: tuple[Fault, ...] = field(default=(), compare=False)
 
 
 def load_gateway(path: Path, catalog: Catalog, board_name: str = "") -> Gateway:
@@ -120,6 +139,7 @@ def load_gateway(path: Path, catalog: Catalog, board_name: str = "") -> Gateway:
     _check_schema(root)
     name = read_name(root, required=True)
     board = _check_board_name(root, catalog)
+    development = root.choice("profile", PROFILES, "production") == "development"
     settings = read_settings(root, secrets=False)
     pipeline = _pipeline(root.table("pipeline"))
     servers = {k.removeprefix("server."): v for k, v in settings.items() if k[:7] == "server."}
@@ -133,6 +153,10 @@ def load_gateway(path: Path, catalog: Catalog, board_name: str = "") -> Gateway:
         for table in root.tables("actuator")
         if (actuator := read_actuator(table, catalog)) is not None
     )
+    identity_ca, seal_key, rotate = _identity(root)
+    if identity_ca and "mqtt.tls" not in settings:
+        what = "[identity] needs a broker at mqtts://: without TLS, an image has no cryptography"
+        root.table("identity").fault("E0431", what, "ca", hint='[mqtt] url = "mqtts://..."')
     plurals = {f"{noun}s": f"each {noun} begins with [[{noun}]]" for noun in ("sensor", "actuator")}
     root.close(hints=plurals)
     _check_sensors(root, pipeline, catalog)
@@ -146,6 +170,11 @@ def load_gateway(path: Path, catalog: Catalog, board_name: str = "") -> Gateway:
         pipeline=pipeline,
         sensors=sensors,
         actuators=actuators,
+        development=development,
+        tls=_tls(root.table("tls"), development),
+        identity_ca=identity_ca,
+        seal_key=seal_key,
+        rotate=rotate,
         service=_service(root.table("service"), path.parent) if "service" in root else None,
         settings={"name": name} | settings,
         source=doc,
@@ -166,9 +195,35 @@ def load_device(path: Path, gateway: Gateway | None = None) -> DeviceFile:
         check_known_servers(root, set(gateway.servers), gateway.path.name)
         _check_tls(root, values, gateway)
     only = "this is the same for all devices: it belongs into the gateway file"
-    root.close(hints=dict.fromkeys(("schema", "board", "pipeline", "sensor", "actuator"), only))
-    doc.check()
-    return DeviceFile(path, {"name": name} | values if name else values)
+    root.close(
+        hints=dict.fromkeys(("schema", "board", "profile", "pipeline", "sensor", "actuator"), only)
+    )
+    if "tls" in root:
+        whose = name or (gateway.name if gateway else "")
+        _checks().check_device(doc, gateway.source if gateway else None, whose)
+    warnings = doc.check()
+    return DeviceFile(path, {"name": name} | values if name else values, warnings=warnings)
+
+
+def _identity(root: Table) -> tuple[Path | None, bytes, bool]:
+    """[identity]: the project's CA and its key, and whether devices take new certificates. Checks
+    the files of [tls] as well."""
+    table = root.table("identity")
+    ca = table.text("ca", "")
+    rotate = table.boolean("rotate", False)
+    if rotate and not ca:
+        what = "`rotate` needs `ca`: only what that CA has signed is taken"
+        table.fault("E0202", what, "rotate", hint='ca = "ca.crt"')
+    table.close()
+    if not ca and "tls" not in root:
+        return None, b"", rotate
+    return root.doc.path.parent / ca if ca else None, _checks().check_gateway(root.doc), rotate
+
+
+def _checks() -> Any:
+    """The module that knows certificates. It is loaded only where there are some: the library takes
+    a tenth of a second."""
+    return importlib.import_module("edgeuk.identity.check")
 
 
 def _check_tls(root: Table, values: Settings, gateway: Gateway) -> None:
@@ -177,7 +232,8 @@ def _check_tls(root: Table, values: Settings, gateway: Gateway) -> None:
         scheme = "mqtts" if gateway.mqtt.tls else "mqtt"
         what = f"{gateway.path.name} is built for {scheme}://"
         root.table("mqtt").fault("E0402", what, "url", hint=f'url = "{scheme}://..."')
-    if gateway.mqtt.tls and "tls.ca" not in {**gateway.settings, **values}:
+    named = _names(root.data.get("tls")) | {key.removeprefix("tls.") for key in gateway.settings}
+    if gateway.mqtt.tls and "ca" not in named:
         what = f"{gateway.path.name} has a broker at mqtts://, but no file names the CA to trust"
         root.fault("E0402", what, hint='[tls] ca = "ca.crt", here or there')
 
@@ -213,6 +269,15 @@ def lack(cls: str, target: str, board: Board, catalog: Catalog) -> tuple[str, st
         what = f"`{target}` of board `{board.name}` is no {_PLACES[cls]}"
         return "E0406", what, nearest(target, fit)
     return None
+
+
+def pin_lack(at: At, board: Board) -> str:
+    """Why nothing more can be at that pin of a board's port; "" where it can."""
+    props = board.devices[at.target].props
+    taken = int(props.get("reserved", 0)) >> at.number & 1
+    if taken or at.number >= int(props.get("pins", PINS_MAX)):
+        return f"pin {at.number} of `{at.target}` of board `{board.name}` is not free"
+    return ""
 
 
 _PLACES = {"i2c": "I2C bus", "gpio": "port of digital pins"}  # class -> words
@@ -309,6 +374,21 @@ def _mqtt(settings: Settings, qos: int) -> Mqtt:
         session_expiry_s=int(get("session_expiry_s") or 3600),
         tls=bool(get("tls")),
     )
+
+
+def _tls(table: Table, development: bool) -> Tls:
+    compatible = table.choice("profile", TLS_PROFILES, "default") == "compatible"
+    versions = ("1.2", "1.3")
+    minimum = table.choice("minimum_version", versions, "1.2" if compatible else "1.3")
+    if minimum == "1.2" and not compatible and "minimum_version" not in table.bad:
+        what = "the default profile has no TLS 1.2"
+        hint = '[tls] profile = "compatible", or leave out `minimum_version`'
+        table.fault("E0414", what, "minimum_version", hint=hint)
+    verify = table.boolean("verify", True)
+    if not verify and not development:
+        what = "a production image always verifies the broker"
+        table.fault("E0414", what, "verify", hint='profile = "development" at the top of the file')
+    return Tls(compatible, minimum == "1.2", verify)
 
 
 def _network(settings: Settings) -> Network:

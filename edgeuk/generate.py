@@ -32,6 +32,7 @@ class Generated:
     devices_c: str
     pipeline_c: str
     link_ld: str
+    tls_options_h: str = ""  # apart from config.h: all of mbedTLS is compiled again for a change
 
     def files(self) -> dict[str, str]:
         """Texts by file name."""
@@ -40,6 +41,7 @@ class Generated:
             "devices.c": self.devices_c,
             "pipeline.c": self.pipeline_c,
             "link.ld": self.link_ld,
+            "tls_options.h": self.tls_options_h,
         }
         return {name: text for name, text in every.items() if text}
 
@@ -67,6 +69,7 @@ def generate(image: Image, build_id: str = BUILD_ID_UNKNOWN) -> Generated:
         devices_c=_devices_c(image, build_id),
         pipeline_c=_pipeline_c(image, groups) if has_pipeline(image) else "",
         link_ld=_link_ld(image),
+        tls_options_h=_tls_options_h(image) if has_tls(image) else "",
     )
 
 
@@ -115,7 +118,9 @@ def _config_h(image: Image, groups: Sequence[Group]) -> str:
     vectors = 1 + max((irq for i in image.instances for irq in i.irqs), default=0)
     sizes = dict(image.board.sizes)
     sizes["cpu_clock_hz"] = sizes.get("cpu_clock_hz", 0) or _soc_clock_hz(image)
-    rows = [(f"EK_{name.upper()}", size) for name, size in sorted(sizes.items())]
+    rows = [
+        (f"EK_{name.upper()}", size) for name, size in sorted(sizes.items()) if name[:4] != "tls_"
+    ]
     width = max(len(name) for name, _ in [*rows, ("EK_SENSOR_TCP_STREAMS", 0)])
     lines = [
         _head(image, "Sizes", f"{board} and gateway.toml"),
@@ -131,10 +136,13 @@ def _config_h(image: Image, groups: Sequence[Group]) -> str:
         f"#define {'EK_SENSOR_TCP_STREAMS':{width}} {streams}",
         "// interrupt lines up to the highest in use",
         f"#define {'EK_IRQ_VECTORS':{width}} {vectors}",
+        "// gateway.toml, profile",
+        f"#define {'EK_DEVELOPMENT':{width}} {image.gateway.development:d}",
         *_service_sizes(image, width),
         *_actuator_sizes(image, width),
         *_modem_sizes(image, width),
         *_tls_sizes(image, width),
+        *_seal_sizes(image, width),
         "",
         "#endif",
     ]
@@ -164,7 +172,64 @@ def has_tls(image: Image) -> bool:
 
 
 def _tls_sizes(image: Image, width: int) -> list[str]:
-    return ["// gateway.toml, [mqtt] url: mqtts", f"#define {'EK_TLS':{width}} 1"] * has_tls(image)
+    if not has_tls(image):
+        return []
+    lines = ["// gateway.toml, [mqtt] url: mqtts", f"#define {'EK_TLS':{width}} 1"]
+    lines.append(f"#define {'EK_TLS_VERIFY':{width}} {image.gateway.tls.verify:d}")
+    key = "tls_compatible_heap_bytes" if image.gateway.tls.compatible else "tls_heap_bytes"
+    if heap := image.board.sizes[key]:
+        lines.append(f"#define {'EK_TLS_HEAP_BYTES':{width}} {heap}")
+    return lines
+
+
+def _seal_sizes(image: Image, width: int) -> list[str]:
+    if not image.gateway.seal_key:
+        return []
+    lines = ["// gateway.toml, [identity] ca", f"#define {'EK_SEALED':{width}} 1"]
+    if "device_key" in image.board.roles:
+        lines += ["// [roles] device_key", f"#define {'EK_DEVICE_KEY':{width}} 1"]
+    if image.gateway.rotate:
+        lines += ["// [identity] rotate", f"#define {'EK_ROTATE':{width}} 1"]
+    return lines
+
+
+def _seal_key(image: Image) -> list[str]:
+    """The project's public key, eight bytes in a row."""
+    key = image.gateway.seal_key
+    if not key:
+        return []
+    rows = [key[i : i + 8] for i in range(0, len(key), 8)]
+    return [
+        "// [identity] ca: its public key",
+        '#include "kernel/seal.h"',
+        "const uint8_t ek_seal_key[65] = {",
+        *("    " + ", ".join(f"0x{byte:02x}" for byte in row) + "," for row in rows),
+        "};",
+    ]
+
+
+def _tls_options_h(image: Image) -> str:
+    """What mbedTLS is compiled with."""
+    sizes, tls = image.board.sizes, image.gateway.tls
+    return "\n".join(
+        [
+            _head(image, "TLS", f"boards/{image.board.name}.toml and gateway.toml"),
+            "#ifndef TLS_OPTIONS_H",
+            "#define TLS_OPTIONS_H",
+            "",
+            "// [sizes]",
+            *(
+                f"#define EK_{name.upper():24} {sizes[name]}"
+                for name in ("tls_record_bytes", "tls_send_bytes", "tls_ticket_bytes")
+            ),
+            "// gateway.toml, [tls] profile, minimum_version",
+            f"#define {'EK_TLS_COMPATIBLE':27} {tls.compatible:d}",
+            f"#define {'EK_TLS_MINIMUM_12':27} {tls.minimum_12:d}",
+            "",
+            "#endif",
+            "",
+        ]
+    )
 
 
 def _transport(image: Image) -> list[str]:
@@ -211,7 +276,7 @@ def _devices_c(image: Image, build_id: str) -> str:
     ]
     for instance in image.instances:
         lines += [*_instance(instance), ""]
-    lines += ["// [roles]", *_roles(image), "", *_transport(image), ""]
+    lines += ["// [roles]", *_roles(image), "", *_transport(image), *_seal_key(image), ""]
     irqs = sorted({(irq, i.name) for i in image.instances for irq in i.irqs})
     numbers = ", ".join(str(irq) for irq in sorted({irq for irq, _ in irqs})) or "0"
     said = ", ".join(dict.fromkeys(name for _, name in irqs))
@@ -483,11 +548,9 @@ def _settings(image: Image) -> list[str]:
     return _object("const struct pipeline_settings pipeline_settings", fields)
 
 
-TLS_STACK_BYTES = 3072  # certificates are verified at the bottom of a handshake's calls
-
-
 def _stack_bytes(image: Image) -> int:
-    return image.board.sizes["stack_bytes"] + has_tls(image) * TLS_STACK_BYTES
+    sizes = image.board.sizes
+    return sizes["stack_bytes"] + has_tls(image) * sizes["tls_stack_bytes"]
 
 
 def _link_ld(image: Image) -> str:

@@ -70,7 +70,7 @@ def origins(data: bytes) -> Origins:
     for unit in info.iter_CUs():
         top = unit.get_top_DIE()
         source = top.attributes["DW_AT_name"].value.decode()
-        found += (Origin(a, b, source, "") for a, b in _code(top, info, unit))
+        found += (Origin(a, b, source, "") for a, b in code_ranges(top, info, unit))
         for die in unit.iter_DIEs():
             address = _address(die) if die.tag == "DW_TAG_variable" else None
             if address is not None:
@@ -78,19 +78,20 @@ def origins(data: bytes) -> Origins:
     return Origins(found)
 
 
-def _code(top: Any, info: Any, unit: Any) -> Iterator[tuple[int, int]]:
-    """The address ranges of a compilation unit's code."""
-    ranges, low = top.attributes.get("DW_AT_ranges"), top.attributes.get("DW_AT_low_pc")
+def code_ranges(die: Any, info: Any, unit: Any) -> Iterator[tuple[int, int]]:
+    """The address ranges of a compilation unit's code, or of a function's or block's in it."""
+    ranges, low = die.attributes.get("DW_AT_ranges"), die.attributes.get("DW_AT_low_pc")
     if ranges is not None:
-        base = low.value if low is not None else 0
+        start = unit.get_top_DIE().attributes.get("DW_AT_low_pc")
+        base = start.value if start is not None else 0
         for entry in info.range_lists().get_range_list_at_offset(ranges.value, unit):
             if isinstance(entry, BaseAddressEntry):
                 base = entry.base_address
             else:
                 shift = 0 if getattr(entry, "is_absolute", False) else base
                 yield entry.begin_offset + shift, entry.end_offset + shift
-    elif low is not None:
-        yield low.value, low.value + top.attributes["DW_AT_high_pc"].value
+    elif low is not None and "DW_AT_high_pc" in die.attributes:
+        yield low.value, low.value + die.attributes["DW_AT_high_pc"].value
 
 
 def _address(variable: Any) -> int | None:

@@ -11,7 +11,7 @@ from edgeuk.values import is_number, nearest
 # What drivers can be: firmware/include/ek/<class>.h says what each provides.
 CLASSES = (
     "uart", "eth", "i2c", "gpio", "entropy", "power", "rtc", "sensor", "actuator", "virtio", "soc",
-    "intc", "watchdog",
+    "intc", "watchdog", "device_key", "storage",
 )  # fmt: skip
 DURATION_MAX_MS = 2**32 - 1
 

@@ -9,10 +9,12 @@ from edgeuk.board import ROLES, Board
 from edgeuk.catalog import Catalog, check_board
 from edgeuk.errors import ConfigError, ResolveError, UsageError
 from edgeuk.filters import feature as filter_feature
-from edgeuk.gateway import Actuator, At, Gateway, Sensor, check_on_board, lack
+from edgeuk.gateway import Actuator, At, Gateway, Sensor, check_on_board, lack, pin_lack
 from edgeuk.manifest import Arch, Component, Cpu, Driver
 from edgeuk.values import nearest
 
+# Roles whose devices are in the image only where something asks for their class.
+ON_DEMAND = ("device_key", "storage")
 Chain = tuple[str, ...]  # sentences, from the gateway or board down to the thing itself
 
 
@@ -112,8 +114,11 @@ def _left_out(gateway: Gateway, board: Board, catalog: Catalog) -> dict[str, str
         driver = catalog.drivers[thing.driver]
         placed = thing.at if driver.at in ("i2c", "gpio") else None
         fault = lack(str(driver.at), placed.target, board, catalog) if placed else None
-        if fault:
-            reasons[thing.name] = fault[1]
+        why = fault[1] if fault else ""
+        if placed and driver.at == "gpio" and not why:
+            why = pin_lack(placed, board)
+        if why:
+            reasons[thing.name] = why
             continue
         if isinstance(thing, Sensor):
             alone = replace(nothing, sensors=(thing,))
@@ -238,11 +243,26 @@ class _Search:
             self._actuators(file)
         else:
             self.need("service", (f"{file} has a service and no sensors: it asks for service",))
+        if gateway.seal_key:
+            self._seal(file)
         if self.gateway.service:
             self._feature("listener", f"[service] of {file}")
         self._needs(arch.needs, chain)
         for role, name in self.board.roles.items():
-            self._device(name, (), f"board {self.board.name} has role {role}: device/{name}")
+            if role not in ON_DEMAND:
+                self._device(name, (), f"board {self.board.name} has role {role}: device/{name}")
+
+    def _seal(self, file: str) -> None:
+        """Only configurations that the project's CA has sealed; also encrypted ones, where the
+        board has a key of its own."""
+        self.need("tls", (f"{file} has [identity] ca: it asks for tls",))
+        self._feature("seal", f"[identity] ca of {file}")
+        if "device_key" in self.board.roles:
+            self.need("device_key", (f"{file} has [identity] ca: it asks for device_key",))
+            self._feature("device-key", f"[identity] ca of {file}")
+        if self.gateway.rotate:
+            self.need("rotation", (f"{file} has [identity] rotate: it asks for rotation",))
+            self._feature("rotation", f"[identity] rotate of {file}")
 
     def _is_serial(self) -> bool:
         """Whether readings leave as frames on the console, for want of a network."""

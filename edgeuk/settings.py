@@ -16,6 +16,7 @@ MQTT_PORT = 1883
 MQTTS_PORT = 8883
 MODBUS_PORT = 502
 NTP_PORT = 123
+TLS_KEYS = ("profile", "minimum_version", "verify")  # of [tls], compiled in
 SERVICE_KEYS = ("sources", "listeners", "connections")  # of [service], compiled in
 YEAR_MS = 365 * DAY_MS
 PASSWORD_HINT = "put it in a device file (`--device FILE`), which is kept out of version control"
@@ -209,23 +210,50 @@ def _read_tls(root: Table, values: Settings, secrets: bool) -> None:
             continue
         try:
             der = _der((root.doc.path.parent / path).read_bytes(), name)
-        except (OSError, ValueError) as e:
-            reason = e.strerror if isinstance(e, OSError) else e
-            table.fault("E0601", f"`{path}` cannot be read: {reason}", name)
-            continue
+        except (OSError, ValueError):
+            continue  # edgeuk/identity/check.py says what is wrong with it
         values[f"tls.{name}"] = base64.b64encode(der).decode()
-    table.close()
+    if pins := _pins(table):
+        values["tls.pins"] = base64.b64encode(pins).decode()
+    compiled_in = "the image is built with it: it belongs into the gateway file"
+    table.close(
+        known=() if secrets else TLS_KEYS,
+        hints=dict.fromkeys(TLS_KEYS, compiled_in) if secrets else {},
+    )
+
+
+def _pins(table: Table) -> bytes:
+    """SHA-256 hashes of public keys (SubjectPublicKeyInfo), one behind the other."""
+    pins = b""
+    for index, text in enumerate(table.texts("pins")):
+        kind, slash, value = text.partition("/")
+        try:
+            digest = base64.b64decode(value, validate=True) if slash else b""
+        except ValueError:
+            digest = b""
+        if kind != "sha256" or len(digest) != 32:
+            what = f"`{text}` is not the pin of a public key"
+            table.fault("E0207", what, "pins", index, hint=_PIN_HINT)
+        pins += digest
+    return pins
+
+
+_PIN_HINT = (
+    '"sha256/..." with the base64 of: openssl x509 -in FILE -noout -pubkey | '
+    "openssl pkey -pubin -outform DER | openssl dgst -sha256 -binary | base64"
+)
 
 
 def _der(text: bytes, name: str) -> bytes:
-    """The first certificate or private key of a PEM file; a DER file as it is."""
+    """The certificates, one behind the other, or the first private key of a PEM file; a DER file
+    as it is."""
     if text[:1] == b"\x30":
         return text
     kind = rb"(?:EC )?PRIVATE KEY" if name == "key" else b"CERTIFICATE"
-    pem = re.search(b"-----BEGIN (" + kind + rb")-----([\sA-Za-z0-9+/=]+)-----END \1-----", text)
-    if pem is None:
+    pems = re.findall(b"-----BEGIN (" + kind + rb")-----([\sA-Za-z0-9+/=]+)-----END \1-----", text)
+    if not pems:
         raise ValueError("neither PEM nor DER")
-    return base64.b64decode(pem[2])
+    return b"".join(base64.b64decode(pem) for _, pem in (pems[:1] if name == "key" else pems))
 
 
 def _read_servers(table: Table, values: Settings) -> None:

@@ -20,7 +20,23 @@ COMMON = (
     *("-std=c11", "-g", "-ffunction-sections", "-fdata-sections"),
     *("-fno-stack-protector", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
 )
-FREESTANDING = ("-Oz", "-ffreestanding", "-fno-sanitize=all", "-Qunused-arguments")
+# firmware/kernel/guard.c is what these call; what each costs is in ARCHITECTURE.md. Canaries stand
+# in functions with an array of eight characters or more; some arch.toml ask for more. zig drops
+# clang's -fstack-protector where there is no C library: hence its inner name.
+CANARIES = (
+    *("-Xclang", "-stack-protector", "-Xclang", "1"),
+    *("-Xclang", "-mstack-protector-guard=global"),
+)
+TRAPS = (
+    "-fsanitize=array-bounds,builtin,integer-divide-by-zero,return,shift,signed-integer-overflow,"
+    "unreachable,vla-bound",
+    "-fsanitize-trap=all",
+)
+FREESTANDING = (
+    *("-Oz", "-ffreestanding", "-fno-sanitize=all", "-Qunused-arguments"),
+    *CANARIES,
+    *TRAPS,
+)
 NATIVE = ("-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
 WARNINGS = (
     *("-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wno-sign-conversion"),
@@ -145,12 +161,14 @@ def owners(image: Image, every: Iterable[Unit]) -> dict[str, str]:
 
 
 def budgets(image: Image) -> dict[str, Mapping[str, int]]:
-    """Part -> budget on the image's architecture, for parts that state one."""
+    """Part -> budget on the image's architecture, for parts that state one; `<arch>_compatible`
+    is that of TLS's compatible profile."""
     arch = image.arch.name.removeprefix("arch/")
     stated: dict[str, Mapping[str, int]] = {}
+    names = (f"{arch}_compatible", arch) if image.gateway.tls.compatible else (arch,)
     for component, _ in components(image):
-        if arch in component.budget:
-            stated[_part(component)] = component.budget[arch]
+        for name in (n for n in names if n in component.budget):
+            stated.setdefault(_part(component), component.budget[name])
     for driver in image.drivers:
         if arch in driver.budget:
             stated[_driver_part(driver)] = driver.budget[arch]

@@ -34,13 +34,31 @@ find_python() {
     done
 }
 
+# absent COMMAND=PACKAGE...: the packages whose command is not there.
+absent() {
+    local pair
+    for pair in "$@"; do
+        PATH=$PATH:/usr/sbin command -v "${pair%%=*}" >/dev/null || printf '%s\n' "${pair#*=}"
+    done
+}
+
+# apt_install PACKAGE...: with apt-get, whatever its lists are.
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get -qq \
+        -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 \
+        install --yes --no-install-recommends "$@" >/dev/null
+}
+
+update_lists() {
+    as_root apt-get -qq -o DPkg::Lock::Timeout=120 update ||
+        step "apt-get update failed; trying with the lists that are here"
+}
+
 # need_packages COMMAND=PACKAGE...: install the packages whose command is not there, and with them
 # what a virtual environment needs.
 need_packages() {
-    local pair python missing=()
-    for pair in "$@"; do
-        PATH=$PATH:/usr/sbin command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
-    done
+    local python missing
+    mapfile -t missing < <(absent "$@")
     python=$(find_python)
     if [ -z "$python" ]; then
         missing+=(python3 python3-venv)
@@ -53,11 +71,25 @@ need_packages() {
     command -v apt-get >/dev/null ||
         die "missing: ${missing[*]}" "install them; this script knows only apt-get"
     step "installing with apt-get: ${missing[*]}"
-    local apt=(env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get -qq
-        -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0)
-    as_root "${apt[@]}" update || step "apt-get update failed; trying with the lists that are here"
-    as_root "${apt[@]}" install --yes --no-install-recommends "${missing[@]}" >/dev/null ||
-        die "apt-get could not install: ${missing[*]}"
+    update_lists
+    apt_install "${missing[@]}" || die "apt-get could not install: ${missing[*]}"
+}
+
+# want_packages COMMAND=PACKAGE...: the same for what only a few tests need; those are skipped where
+# it is not to be had.
+want_packages() {
+    local package missing
+    mapfile -t missing < <(absent "$@")
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if command -v apt-get >/dev/null; then
+        step "installing with apt-get: ${missing[*]}"
+        update_lists
+        apt_install "${missing[@]}" || for package in "${missing[@]}"; do
+            apt_install "$package" || true
+        done
+    fi
+    mapfile -t missing < <(absent "$@")
+    [ ${#missing[@]} = 0 ] || step "not to be had, their tests are skipped: ${missing[*]}"
 }
 
 # need_venv EXTRA [LARGER]: .venv with edgeuk and its extra EXTRA, as pyproject.toml asks now; an

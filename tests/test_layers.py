@@ -16,6 +16,7 @@ PYTHON = [
     "values paths places cache filters plan senml apt serial_frames",
     "codes document third_party",
     "tables toolchain",
+    "identity",
     # what is there to choose from
     "settings props",
     "board manifest drivers pipeline_host",
@@ -25,15 +26,17 @@ PYTHON = [
     "actuators",
     "gateway",
     "resolve device_config",
+    "sealed provisioning rotation",
     # what becomes of it; pack is below build, which ends with it
     "pack origin",
-    "size generate",
-    "units",
+    "size generate symbols",
+    "units decoder",
     "objects ninja",
     "build",
     "run",
     "probe",
     "flash ota",
+    "labgrid",
     "hil",
     "cli",
 ]
@@ -41,6 +44,7 @@ OTHERS = ("lwip/", "netif/", "mbedtls/", "psa/")  # third parties' headers
 C = [
     "ek",
     "config.h",
+    "tls_options.h",
     "arch libc pci virtio gpio",
     "kernel",
     "net storage",

@@ -1,5 +1,8 @@
 """What commands share: the project, the board, missing tools, progress."""
 
+import getpass
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +22,7 @@ from edgeuk.errors import ConfigError, Fault, ToolError, UsageError
 from edgeuk.gateway import DeviceFile, Gateway, load_device, load_gateway
 from edgeuk.resolve import Image, resolve
 from edgeuk.run import emulator
+from edgeuk.sealed import ENDING, load_blob
 
 GATEWAY = "gateway.toml"
 DEFAULT_BOARD = "x86-microvm"
@@ -59,8 +63,30 @@ class Project:
 
     @property
     def warnings(self) -> tuple[Fault, ...]:
-        """Of the board and the gateway."""
-        return self.board.warnings + self.gateway.warnings
+        """Of the board, the gateway and the device."""
+        of_device = self.device.warnings if self.device else ()
+        return self.board.warnings + self.gateway.warnings + of_device
+
+
+SECRETS = {"passphrase": "EDGEUK_PASSPHRASE", "PIN": "EDGEUK_PIN"}
+
+
+def ask_secret(what: str) -> str:
+    """A passphrase or PIN of the CA's key: from the environment, else from the terminal, never from
+    the command line, which others can see, and never left to programs that are started. A new
+    passphrase is asked for twice."""
+    variable = SECRETS[what.removeprefix("new ")]
+    if variable in os.environ:
+        return os.environ.pop(variable)
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"the CA's key needs a {what}, and nobody is at the terminal [E0429]",
+            hint=f"${variable} gives it to scripts",
+        )
+    given = getpass.getpass(f"{what} of the CA's key: ")
+    if what.startswith("new ") and given != getpass.getpass("the same again: "):
+        raise UsageError("the two passphrases differ [E0429]")
+    return given
 
 
 def find_gateway(path: Path) -> Path:
@@ -98,7 +124,10 @@ def load_project(path: Path, board_name: str, device_path: Path | None = None) -
         faults += e.faults
     if device_path:
         try:
-            device = load_device(device_path, gateway)
+            if device_path.name.endswith(ENDING) and gateway:
+                device = load_blob(device_path, gateway, board_name or gateway.board)
+            else:
+                device = load_device(device_path, gateway)
         except ConfigError as e:
             faults += e.faults
     if gateway and not board_name:

@@ -19,6 +19,7 @@ from edgeuk.cli.common import (
     GatewayOption,
     JsonOption,
     OutOption,
+    ask_secret,
     build_image,
     command_app,
     load_image,
@@ -30,11 +31,12 @@ from edgeuk.cli.common import (
 )
 from edgeuk.cli.flash_card import Options, Work, ask, onto_card
 from edgeuk.cli.say import next_step, out, print_json, say
-from edgeuk.device_config import device_values, encode
+from edgeuk.device_config import copies, device_values, encode
 from edgeuk.errors import DeviceError, ToolError, UsageError
 from edgeuk.flash.disks import check_target
 from edgeuk.flash.plan import Piece, Plan, pieces_of
 from edgeuk.probe import client
+from edgeuk.sealed import sealer
 
 app = command_app()
 
@@ -111,9 +113,13 @@ def _work(
         return Work(find_board(load_catalog(), board), image, b"")
     project, resolved = load_image(gateway, board, device)
     need_tools(resolved, qemu=False)
-    result = build_image(resolved, folder)
     values = device_values(project.gateway, project.device)
-    return Work(project.board, result.image, encode(values))
+    config = project.device.blob if project.device else b""
+    if not config:
+        seal = sealer(project.gateway, ask_secret)
+        config = encode(values, board=project.board.name, seal=seal)
+    result = build_image(resolved, folder)
+    return Work(project.board, result.image, config)
 
 
 def _through_probe(work: Work, target: str, wanted: str, options: Options) -> None:
@@ -178,7 +184,8 @@ def _config(work: Work) -> list[Piece]:
     if len(work.config) > region.size:
         what = f"the device configuration has {len(work.config)} bytes [E0701]"
         raise UsageError(what, hint=f"the board keeps {region.size} for it: use shorter values")
-    return [Piece(region.base, work.config, "device configuration")]
+    pieces = copies(work.config, region.size)
+    return [Piece(region.base + at, blob, "device configuration") for at, blob in pieces.items()]
 
 
 def _show(plan: Plan, image: Path, options: Options) -> None:
@@ -204,7 +211,7 @@ def _tell(plan: Plan, result: Any, lines: Sequence[str], name: str) -> None:
     if not name:
         next_step("watch its console, and the readings at your broker")
     elif lines:
-        next_step(f"edgeuk board list; pyocd gdbserver --probe virtual:{name}")
+        next_step(f"edgeuk debug --board {plan.board} --probe virtual:{name}")
     else:
         say(
             "this virtual board does not run its image"

@@ -11,8 +11,9 @@ import typer
 from edgeuk.board import Board, Flash
 from edgeuk.cli.common import progress, shown
 from edgeuk.cli.say import next_step, out, print_json
+from edgeuk.device_config import region_image
 from edgeuk.errors import UsageError
-from edgeuk.flash import card
+from edgeuk.flash import card, firmware
 from edgeuk.flash.disks import check_target
 from edgeuk.flash.plan import pieces_of
 
@@ -50,12 +51,13 @@ def onto_card(
 ) -> None:
     """Make the card's content, show it, write it."""
     what, disk = check_target(to), card.identify(to)
-    flat, address = _flat(work.image)
-    firmware = card.find_firmware(method.firmware, firmware_dir)
+    flat, address = card.flatten(pieces_of(work.image))
+    files_of_maker = firmware.find(method.firmware, firmware_dir)
     region = work.board.memory.get("config")
     boot = card.Boot(
-        *(flat, address, work.config, region.base if region else 0),
-        *(method.config, firmware),
+        *(flat, address, region_image(work.config, region.size) if region else work.config),
+        region.base if region else 0,
+        *(method.config, files_of_maker),
     )
     files = card.boot_files(boot)
     extents = card.make(files)
@@ -90,13 +92,3 @@ def onto_card(
     out.print(f"done    in {seconds:.1f} s; read back and right")
     card_in = "put the card into the board" if disk else f"dd if={to} of=CARD bs=1M"
     next_step(f"{card_in}; its console is at 115200 baud")
-
-
-def _flat(image: Path) -> tuple[bytes, int]:
-    """What is loaded, and where to."""
-    pieces = pieces_of(image)
-    base = pieces[0].address
-    data = bytearray(pieces[-1].end - base)
-    for piece in pieces:
-        data[piece.address - base : piece.end - base] = piece.data
-    return bytes(data), base

@@ -17,6 +17,7 @@ from edgeuk.cli.common import (
     GatewayOption,
     JsonOption,
     OutOption,
+    ask_secret,
     build_image,
     command_app,
     load_image,
@@ -29,11 +30,12 @@ from edgeuk.cli.common import (
 from edgeuk.cli.say import next_step, out, say
 from edgeuk.cli.serve import serve
 from edgeuk.cli.view import Json, Lines, Live, View
+from edgeuk.decoder import named
 from edgeuk.device_config import device_values
 from edgeuk.errors import EXIT_INTERRUPTED, DeviceError, UsageError
-from edgeuk.run.backtrace import functions, named
 from edgeuk.run.monitor import Message
-from edgeuk.run.session import Session, broker_of, session
+from edgeuk.run.session import Session, check_broker, session
+from edgeuk.sealed import delivery
 
 app = command_app()
 POLL_S = 0.2  # how often the view looks for an end or a new second
@@ -60,22 +62,33 @@ def run(
 ) -> None:
     """Build, boot and watch the readings arrive. Exit status 1 if none did by the end of --for."""
     limit_s = seconds(duration) if duration else float("inf")
-    if broker:
-        broker_of(broker)  # a wrong one is better known before the build
     project, image = load_image(gateway, board, device)
     values = device_values(project.gateway, project.device)
+    if broker:
+        check_broker(broker, values)  # a wrong one is better known before the build
+    seal, finished = delivery(project.gateway, project.device, ask_secret)
+    if finished and broker:
+        what = "a sealed configuration has its broker in it: --broker cannot be another one"
+        raise UsageError(what, hint="where the CA's key is, --device NAME.toml can")
     need_tools(image, qemu=True)
     result = build_image(image, folder)
     log = output_folder(image, folder) / "console.log"
     if not project.gateway.sensors:
-        serve(image, result, values, log, limit_s)
+        serve(image, result, values, log, limit_s, seal, finished)
         return
     console: deque[str] = deque(maxlen=CONSOLE_KEPT)
     where = (image.board, result.image, values)
     with ExitStack() as stack:
         with waiting("starting the broker and the machine"):
             running = stack.enter_context(
-                session(*where, broker_url=broker, log=log, on_line=console.append)
+                session(
+                    *where,
+                    broker_url=broker,
+                    seal=seal,
+                    finished=finished,
+                    log=log,
+                    on_line=console.append,
+                )
             )
         what = f"{values['name']} on {image.board.name}, {result.flash_bytes:,} bytes"
         view = _view(json, running, what)
@@ -130,7 +143,7 @@ def messages(running: Session, limit_s: float, debug: Path) -> Iterator[Message 
         yield running.monitor.get(min(left, POLL_S))
         status = running.machine.poll()
         if status is not None:
-            tail = named(running.machine.tail(24), functions(debug))
+            tail = named(running.machine.tail(24), debug)
             raise DeviceError(_ended(status, tail))
 
 

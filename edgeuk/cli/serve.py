@@ -9,15 +9,23 @@ import typer
 
 from edgeuk.build import BuildResult
 from edgeuk.cli.say import out, say
+from edgeuk.decoder import named
 from edgeuk.errors import EXIT_INTERRUPTED, DeviceError
 from edgeuk.resolve import Image
 from edgeuk.run.session import alone
+from edgeuk.sealed import Seal
 
 POLL_S = 0.2
 
 
 def serve(
-    image: Image, result: BuildResult, values: Mapping[str, str], log: Path, limit_s: float
+    image: Image,
+    result: BuildResult,
+    values: Mapping[str, str],
+    log: Path,
+    limit_s: float,
+    seal: Seal | None = None,
+    finished: bytes = b"",
 ) -> None:
     """Boot it and show what its console says. Raises `DeviceError` when it ends by itself."""
     say(f"{values['name']} on {image.board.name}, {result.flash_bytes:,} bytes; Ctrl-C ends")
@@ -31,13 +39,15 @@ def serve(
             out.print(line, markup=False, highlight=False)
 
     try:
-        with alone(image.board, result.image, values, log=log, on_line=show) as machine:
+        where = (image.board, result.image, values)
+        with alone(*where, seal=seal, finished=finished, log=log, on_line=show) as machine:
             while time.monotonic() < end:
                 time.sleep(POLL_S)
                 status = machine.poll()
                 if status is not None:
                     what = f"the machine ended by itself (status {status})"
-                    raise DeviceError(f"{what}; the console's last lines:\n{machine.tail(24)}")
+                    tail = named(machine.tail(24), result.debug)
+                    raise DeviceError(f"{what}; the console's last lines:\n{tail}")
             over.set()
     except KeyboardInterrupt:
         say("stopped")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from edgeuk.cli.common import DEFAULT_BOARD, BoardOption, command_app
+from edgeuk.cli.common import DEFAULT_BOARD, GATEWAY, BoardOption, command_app
 from edgeuk.cli.say import next_step, say
 from edgeuk.errors import EXIT_DONE, EXIT_INTERRUPTED, ToolError, UsageError
 from edgeuk.paths import data_roots
@@ -34,7 +34,12 @@ def test(
     ] = "qemu",
     gateway: Annotated[
         Path | None,
-        typer.Option("--gateway", "-g", help="Your gateway; else the one of hil/.", metavar="FILE"),
+        typer.Option(
+            "--gateway",
+            "-g",
+            help="The gateway under test; else gateway.toml here, else one of ours.",
+            metavar="FILE",
+        ),
     ] = None,
     wiring: Annotated[
         Path | None, typer.Option(help="What is connected to the board.", metavar="FILE")
@@ -45,6 +50,9 @@ def test(
     only: Annotated[
         str, typer.Option("-k", help="Only tests whose name has this.", metavar="WORD")
     ] = "",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only a boot, ten readings and a broker's restart.")
+    ] = False,
     seed: Annotated[
         int | None, typer.Option(help="Repeat the random values of a run.", metavar="N")
     ] = None,
@@ -56,22 +64,38 @@ def test(
     if importlib.util.find_spec("pytest") is None:
         hint = f'{sys.executable} -m pip install "edgeuk[hil]"'
         raise ToolError("the Python package `pytest` is missing", hint=hint)
-    where = tests or [data_roots().boards.parent / "hil"]
+    if gateway is None and Path(GATEWAY).is_file():
+        gateway = Path(GATEWAY)
+    where = tests or scenarios(gateway)
     for path in where:
         if not path.exists():
             raise UsageError(f"no `{path}` here", hint="name test files, or leave them out")
+    root = where[0] if where[0].is_dir() else where[0].parent
     named = {"--gateway": gateway, "--wiring": wiring, "--junitxml": junit, "--hil-seed": seed}
     command = [
-        *(sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", str(where[0].resolve())),
+        *(sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", str(root.resolve())),
         # By its name, whether or not its entry point is installed.
         *("-p", "no:edgeuk_hil", "-p", PLUGIN, "-p", "edgeuk.hil.live", "-p", "no:cacheprovider"),
-        *("-q", "--no-header", "--tb=short", "--board", board, "--target", target),
+        *("-p", "no:labgrid"),  # that plugin would take LG_ENV for its own, and change the log
+        *("-q", "--no-header", "--tb=short", "--import-mode=importlib"),
+        *("--board", board, "--target", target),
         *("--hil-artifacts", str(artifacts.absolute())),
         *(part for flag, v in named.items() if v is not None for part in (flag, str(v))),
         *(("-k", only) if only else ()),
+        *(("-m", "quick") if quick else ()),
         *map(str, where),
     ]
     _end(_run(command), junit)
+
+
+def scenarios(gateway: Path | None) -> list[Path]:
+    """Ours, and those in the folder `hil` beside the user's gateway file."""
+    ours = data_roots().boards.parent / "hil"
+    own = (gateway if gateway and gateway.is_dir() else (gateway or ours).parent) / "hil"
+    found = [ours]
+    if gateway and own.resolve() != ours.resolve() and list(own.rglob("test_*.py")):
+        found.append(own)
+    return found
 
 
 def _run(command: list[str]) -> int:

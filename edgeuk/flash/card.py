@@ -17,6 +17,7 @@ from pathlib import Path
 from edgeuk.errors import BuildError, DeviceError, VerificationError
 from edgeuk.flash import fat
 from edgeuk.flash.fat import Extent
+from edgeuk.flash.plan import Piece
 
 MB = 1 << 20
 SECTOR = 512
@@ -29,14 +30,9 @@ KERNEL, CONFIG = "kernel8.img", "edgeuk.cfg"
 KERNEL_ROOM = 2 * MB  # the file is this long, so that an update can replace it in place
 AUTOBOOT = "[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n"
 CHUNK = MB
+GPT = 33 * SECTOR  # header and entries (UEFI 2.10, 5.3): behind the first sector, and at the end
 
 Progress = Callable[[int, int], None]  # bytes, of
-
-FIRMWARE_FOLDERS = (
-    "/usr/lib/raspi-firmware",  # Debian's raspi-firmware
-    "/boot/firmware",
-    "/usr/lib/linux-image-*-arm64/broadcom",  # device trees
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +47,26 @@ class Boot:
     firmware: Mapping[str, bytes]
 
 
+def flatten(pieces: Sequence[Piece]) -> tuple[bytes, int]:
+    """What is loaded, in one, and where to. Raises `BuildError` if it is larger than its room."""
+    base = pieces[0].address
+    size = max(piece.end for piece in pieces) - base
+    _check_room(size)  # before memory is taken: pieces may lie far apart
+    data = bytearray(size)
+    for piece in pieces:
+        data[piece.address - base : piece.end - base] = piece.data
+    return bytes(data), base
+
+
+def _check_room(size: int) -> None:
+    if size > KERNEL_ROOM:
+        what = f"the image has {size:,} bytes, its slot {KERNEL_ROOM:,} [E0808]"
+        raise BuildError(what, hint="`edgeuk size` shows what takes the room")
+
+
 def boot_files(boot: Boot) -> dict[str, bytes]:
     """Slot A. Raises `BuildError` for an image larger than its room."""
-    if len(boot.image) > KERNEL_ROOM:
-        what = f"the image has {len(boot.image):,} bytes, its slot {KERNEL_ROOM:,} [E0808]"
-        raise BuildError(what, hint="`edgeuk size` shows what takes the room")
+    _check_room(len(boot.image))
     lines = [*boot.lines, f"kernel={KERNEL}", f"kernel_address={boot.address:#x}"]
     lines += ["disable_commandline_tags=1", "disable_splash=1"]
     files = dict(boot.firmware)
@@ -67,35 +78,10 @@ def boot_files(boot: Boot) -> dict[str, bytes]:
     return files
 
 
-def find_firmware(names: Sequence[str], folder: Path | None) -> dict[str, bytes]:
-    """The boot firmware's files. Raises `DeviceError` that names those that are missing."""
-    folders = [folder] if folder else [f for g in FIRMWARE_FOLDERS for f in sorted(_glob(g))]
-    found, missing = {}, []
-    for name in names:
-        paths = [p for f in folders for p in (f / name, f / Path(name).name) if p.is_file()]
-        if paths:
-            found[name] = paths[0].read_bytes()
-        else:
-            missing.append(name)
-    if missing:
-        where = str(folder) if folder else ", ".join(FIRMWARE_FOLDERS)
-        raise DeviceError(
-            f"files of the boot firmware are missing [E0811]: {', '.join(missing)}",
-            where=where,
-            hint="apt-get install raspi-firmware; or --firmware-dir with the folder `boot` of "
-            "github.com/raspberrypi/firmware",
-        )
-    return found
-
-
-def _glob(pattern: str) -> list[Path]:
-    return list(Path("/").glob(pattern.lstrip("/")))
-
-
 def make(files: Mapping[str, bytes]) -> tuple[Extent, ...]:
     """All that is written, the first sector first."""
     contents: tuple[Mapping[str, bytes], ...] = ({"autoboot.txt": AUTOBOOT.encode()}, files, {})
-    extents = [Extent(0, _table())]
+    extents = [Extent(0, _table()), Extent(SECTOR, bytes(GPT))]  # no other table contradicts
     at = START
     for content, (_, size), label in zip(
         contents, LAYOUT, ("SELECT", "SLOT-A", "SLOT-B"), strict=False
@@ -150,12 +136,45 @@ def _identity(handle: int) -> Disk | None:
 
 
 def write(
-    path: Path, extents: Sequence[Extent], progress: Progress, disk: Disk | None = None
+    path: Path,
+    extents: Sequence[Extent],
+    progress: Progress,
+    disk: Disk | None = None,
+    *,
+    verify: bool = True,
 ) -> None:
     """Write, flush, read back; the first sector last of all. `disk` is what `identify` found before
-    the user was asked; None for a file. Raises `DeviceError` when the card fails or is another one
-    now, `VerificationError` when other bytes come back; the card does not boot then."""
-    total = 2 * sum(len(e.data) for e in extents)
+    the user was asked; None for a file. Only a benchmark does not `verify`. Raises `DeviceError`
+    when the card fails or is another one now, `VerificationError` when other bytes come back; the
+    card does not boot then."""
+    first, *others = extents
+    if disk and disk.size >= SIZE + GPT:  # the copy of an old table would be taken for a rescue
+        others.append(Extent(disk.size - GPT, bytes(GPT)))
+    total = (1 + verify) * sum(len(e.data) for e in (first, *others))
+    handle = _open(path, disk)
+    try:
+        if disk is None:
+            os.ftruncate(handle, 0)
+            os.ftruncate(handle, SIZE)
+        _put(handle, Extent(0, bytes(SECTOR)))
+        os.fsync(handle)
+        done = _each(handle, others, _put, lambda count: progress(count, total))
+        _flush(handle)
+        if verify:
+            _each(handle, others, _check, lambda count: progress(done + count, total))
+        _put(handle, first)
+        _flush(handle)
+        if verify:
+            _check(handle, first)
+        progress(total, total)
+    except OSError as e:
+        raise _failed(path, e) from None
+    finally:
+        with contextlib.suppress(OSError):  # it was flushed; a card that is gone cannot be closed
+            os.close(handle)
+
+
+def _open(path: Path, disk: Disk | None) -> int:
     try:
         # Of a disk, O_EXCL refuses one that the system uses, whatever we were told before.
         how = os.O_EXCL if disk else os.O_CREAT
@@ -168,37 +187,29 @@ def write(
             f"`{path}` is no longer what it was when you were asked [E0810]",
             hint="nothing was written; was the card changed? Run the command again",
         )
+    return handle
+
+
+def _flush(handle: int) -> None:
+    """Onto the card; and what is read back is to come from there, not from memory."""
+    os.fsync(handle)
+    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _each(
+    handle: int,
+    extents: Sequence[Extent],
+    do: Callable[[int, Extent], None],
+    told: Callable[[int], None],
+) -> int:
+    """`do` all in pieces; returns how many bytes they are."""
     done = 0
-    try:
-        if stat.S_ISREG(os.fstat(handle).st_mode):
-            os.ftruncate(handle, 0)
-            os.ftruncate(handle, SIZE)
-        _put(handle, Extent(0, bytes(SECTOR)))
-        os.fsync(handle)
-        first, *others = extents
-        for extent in others:
-            for piece in _pieces(extent):
-                _put(handle, piece)
-                done += len(piece.data)
-                progress(done, total)
-        os.fsync(handle)
-        # What was written is to come from the card, not from memory.
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-        for extent in others:
-            for piece in _pieces(extent):
-                _check(handle, piece)
-                done += len(piece.data)
-                progress(done, total)
-        _put(handle, first)
-        os.fsync(handle)
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-        _check(handle, first)
-        progress(total, total)
-    except OSError as e:
-        raise _failed(path, e) from None
-    finally:
-        with contextlib.suppress(OSError):  # it was flushed; a card that is gone cannot be closed
-            os.close(handle)
+    for extent in extents:
+        for piece in _pieces(extent):
+            do(handle, piece)
+            done += len(piece.data)
+            told(done)
+    return done
 
 
 def _pieces(extent: Extent) -> list[Extent]:

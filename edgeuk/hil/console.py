@@ -42,6 +42,7 @@ class Console:
     def wait(self, part: str, limit_s: float = 60.0) -> str:
         """The first line since the last power-on or reset that has `part` in it, past or future.
         Raises `DeviceError` when the board ends or `limit_s` passes first."""
+        __tracebackhide__ = True
         end = time.monotonic() + limit_s
         with self._changed:
             while True:

@@ -13,16 +13,18 @@ import random
 import re
 import secrets
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgeuk.errors import EdgeukError, UsageError
+from edgeuk.errors import EdgeukError
+from edgeuk.hil.benches import BoardBench, NetworkBench, PinsBench, Plan, SensorsBench
 from edgeuk.hil.console import Console
 from edgeuk.hil.readings import BrokerBench, Readings
-from edgeuk.hil.rig import BoardBench, Gear, NetworkBench, Plan, SensorsBench, make_plan
+from edgeuk.hil.rig import Gear, make_plan
+from edgeuk.hil.target import find_target
 from edgeuk.hil.wiring import TARGETS
 
 GEAR = pytest.StashKey[Gear]()
@@ -43,18 +45,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Say at once what makes no sense."""
-    target = config.getoption("--target")
+    config.addinivalue_line("markers", "quick: a boot, ten readings, a broker's restart")
     if config.getoption("--hil-seed") is None:
         config.option.hil_seed = secrets.randbelow(1 << 32)
     if not config.getoption("--board"):
         return
     try:
-        if target not in TARGETS:
-            what = f"no target `{target}`"
-            raise UsageError(what, hint=f"one of {', '.join(TARGETS)}")
-        if target in ("probe", "labgrid"):
-            what = f"target `{target}` is not there yet"
-            raise UsageError(what, hint="--target qemu, or virtual for a board with a probe")
+        find_target(config.getoption("--target"))
     except EdgeukError as e:
         raise pytest.UsageError(str(e)) from None
 
@@ -75,27 +72,39 @@ def pytest_runtest_makereport(
     gear = item.stash.get(GEAR, None)
     if gear is not None and report.failed:
         facts = "\n".join(f"{key}: {value}" for key, value in gear.facts().items())
-        report.sections.append(("edgeuk", facts))
-        report.sections.append(("console of the board", gear.console.tail(TAIL)))
+        sections = [("edgeuk", facts), ("console of the board", gear.console.tail(TAIL))]
+        add = getattr(report.longrepr, "addsection", None)
+        if add is not None:  # then it is in JUnit's XML as well
+            for name, text in sections:
+                add(name, text)
+        else:
+            report.sections += sections
     return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Check everything and build, once it is known that a test needs it."""
+    option = session.config.getoption
+    needed = any("hil_plan" in getattr(item, "fixturenames", ()) for item in session.items)
+    if not option("--board") or not needed or option("--collect-only"):
+        return
+    gateway = Path(option("--gateway")) if option("--gateway") else None
+    wiring = Path(option("--wiring")) if option("--wiring") else None
+    root = Path(option("--hil-artifacts") or session.config.rootpath / "build/hil")
+    folder = root / Path(option("--board")).stem / option("--target")
+    try:
+        plan = make_plan(option("--board"), option("--target"), gateway, wiring, folder)
+    except EdgeukError as e:
+        raise pytest.UsageError(str(e)) from None
+    session.config.stash[PLAN] = plan
 
 
 @pytest.fixture(scope="session")
 def hil_plan(pytestconfig: pytest.Config) -> Plan:
     """Board, gateway and wiring, checked, and the image, built."""
-    option = pytestconfig.getoption
-    if not option("--board"):
+    if not pytestconfig.getoption("--board"):
         pytest.skip("--board B says which board is tested")
-    if PLAN not in pytestconfig.stash:
-        gateway = Path(option("--gateway")) if option("--gateway") else None
-        wiring = Path(option("--wiring")) if option("--wiring") else None
-        root = Path(option("--hil-artifacts") or pytestconfig.rootpath / "build/hil")
-        folder = root / Path(option("--board")).stem / option("--target")
-        try:
-            plan = make_plan(option("--board"), option("--target"), gateway, wiring, folder)
-        except EdgeukError as e:
-            pytest.exit(f"error: {e}", returncode=pytest.ExitCode.USAGE_ERROR)
-        pytestconfig.stash[PLAN] = plan
     return pytestconfig.stash[PLAN]
 
 
@@ -110,15 +119,16 @@ def hil_gear(
     hil_plan: Plan, pytestconfig: pytest.Config, request: pytest.FixtureRequest
 ) -> Iterator[Gear]:
     """All that one test uses, switched off; ends with the test."""
+    __tracebackhide__ = True
     folder = hil_plan.folder / re.sub(r"[^\w.-]+", "-", request.node.name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     gear = Gear(hil_plan, folder, pytestconfig.option.hil_seed)
     request.node.stash[GEAR] = gear
     with gear:
+        yield gear
         for key, value in gear.facts().items():
             request.node.user_properties.append((key, str(value)))
-        yield gear
 
 
 @pytest.fixture
@@ -136,6 +146,7 @@ def console(hil_gear: Gear) -> Console:
 @pytest.fixture
 def board(hil_gear: Gear) -> BoardBench:
     """The board, switched on: on, off, cycle, reset, flash, hang."""
+    __tracebackhide__ = True
     hil_gear.board.flash()
     hil_gear.board.on()
     return hil_gear.board
@@ -158,6 +169,19 @@ def network(hil_gear: Gear, board: BoardBench) -> NetworkBench:
     """The network cable: pull, plug. Skips where the board has no network."""
     hil_gear.network.need()
     return hil_gear.network
+
+
+@pytest.fixture
+def pins(hil_gear: Gear, board: BoardBench) -> PinsBench:
+    """Digital pins: `drive("door", True)`, `is_high("relay")`."""
+    return hil_gear.pins
+
+
+@pytest.fixture
+def command(hil_gear: Gear, board: BoardBench) -> Callable[[str, str], None]:
+    """`command("relay", "on")`, as anybody would send it."""
+    gear = hil_gear
+    return lambda name, what: gear.broker.publish(f"{gear.readings.topic}/set/{name}", what)
 
 
 @pytest.fixture

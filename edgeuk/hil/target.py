@@ -1,5 +1,10 @@
-"""What a board under test can be; each target says what it lacks, and such tests are skipped."""
+"""What a board under test can be; each target says what it lacks, and such tests are skipped.
 
+A new target is a module `target_<name>.py` with a class `<Name>Target`, its name in TARGETS and its
+keys of the wiring file in TARGET_KEYS of `wiring`.
+"""
+
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -8,8 +13,12 @@ import pytest
 
 from edgeuk.board import Board
 from edgeuk.build import BuildResult
+from edgeuk.errors import ToolError, UsageError
 from edgeuk.hil.console import Console
-from edgeuk.hil.wiring import WiredSensor, Wiring
+from edgeuk.hil.wiring import TARGETS, WiredSensor, Wiring
+from edgeuk.values import nearest
+
+EXTRA = {"virtual": "virtual", "probe": "flash"}  # target -> the extra of the package that it needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +31,27 @@ class Job:
     values: dict[str, str]
     wiring: Wiring
     folder: Path  # for logs and captures
-    monitor_host: str = "127.0.0.1"
+    seed: int = 0
 
 
 class Target:
-    """The interface, and what is true of most: nothing can be changed from outside."""
+    """The interface, and what is true of most: nothing can be changed from outside.
+
+    A function that a target lacks calls `lacks`, which skips the test. The console is the target's
+    to fill: `console.feed(line)`, `console.start(why)` at power on and reset, and `console.ended`,
+    which says why nothing more can come.
+    """
 
     name = ""
-    emulated = True  # a sensor is off by its resolution only
-    packets: Path | None = None  # a capture of the network
+    emulated = True  # a sensor is off by its resolution only; only what the bench has can be read
 
     def __init__(self, job: Job, console: Console) -> None:
+        """Off. Raises `EdgeukError`."""
         self.job, self.console = job, console
+
+    @classmethod
+    def check(cls, board: Board, wiring: Wiring) -> None:
+        """Before anything is built: raises `EdgeukError` where this target cannot be that board."""
 
     def lacks(self, part: str, reason: str = "") -> NoReturn:
         """Skip the test: this target has no such thing."""
@@ -55,7 +73,7 @@ class Target:
         self.lacks("power")
 
     def power_off(self) -> None:
-        """At once, as if the plug was pulled."""
+        """At once, as if the plug was pulled; nothing if it is off."""
         self.lacks("power")
 
     def reset(self) -> None:
@@ -63,7 +81,7 @@ class Target:
         self.lacks("reset")
 
     def flash(self) -> None:
-        """Write the image; the board is off before and after."""
+        """Write image and device configuration; the board is off before and after."""
         self.lacks("flash", f"target {self.name} has no flash to write")
 
     def hang(self) -> None:
@@ -74,13 +92,47 @@ class Target:
         """Plug or pull the network cable."""
         self.lacks("cable")
 
+    def set_network(self, delay_s: float, loss: float) -> None:
+        """From now on each frame comes so much later, and this part of them never does."""
+        self.lacks("network", f"target {self.name} cannot slow its network down")
+
     def set_sensor(self, sensor: WiredSensor, value: float) -> None:
         """Change what a sensor measures."""
         self.lacks("sensors", f"target {self.name} cannot change what a sensor measures")
+
+    def set_pin(self, device: str, pin: int, high: bool) -> None:
+        """Drive an input of the port `device`."""
+        self.lacks("pins", f"target {self.name} cannot drive pins")
+
+    def get_pin(self, device: str, pin: int) -> bool:
+        """Whether an output of the port `device` is high."""
+        self.lacks("pins", f"target {self.name} cannot read pins")
 
     def close(self) -> None:
         """Leave nothing behind."""
 
     def facts(self) -> dict[str, Any]:
-        """For reports."""
+        """More for reports: what it is, where its traces are."""
         return {}
+
+
+def find_target(name: str) -> type[Target]:
+    """Raises `UsageError` for one that there is not, `ToolError` for one whose packages are
+    missing."""
+    if name not in TARGETS:
+        hint = nearest(name, TARGETS) or f"one of {', '.join(TARGETS)}"
+        raise UsageError(f"there is no target `{name}`", hint=hint)
+    path = f"edgeuk.hil.target_{name}"
+    try:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as e:
+        if e.name == path:
+            what = f"target `{name}` is not there yet"
+            raise UsageError(what, hint="--target qemu, or virtual for a board with a probe") from e
+        if (e.name or "").startswith("edgeuk"):
+            raise
+        extra = EXTRA.get(name, name)
+        what = f"target `{name}` needs the Python package `{e.name}`"
+        raise ToolError(what, hint=f'pip install "edgeuk[{extra}]"') from None
+    found: type[Target] = getattr(module, f"{name.title()}Target")
+    return found

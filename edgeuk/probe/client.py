@@ -123,6 +123,7 @@ class Connection:
         hint = f"edgeuk board start {self.name}"
         if record is None:
             return DeviceError(f"virtual board `{self.name}` does not run [E0817]", hint=hint)
+        _clear(record)
         what = f"the daemon of virtual board `{self.name}` (process {record.pid}) has ended [E0818]"
         words = _last_words(self.name)
         return DeviceError(f"{what}{f': {words}' if words else ''}", hint=f"{hint} starts it again")
@@ -194,14 +195,28 @@ def stop(name: str) -> bool:
 
 
 def boards() -> list[Status]:
-    """Every board that was started and not stopped."""
+    """Every board that was started and not stopped. One whose daemon has ended is told of once."""
     return [status(record) for record in storage.known()]
+
+
+def _clear(record: storage.Record) -> None:
+    """What a daemon has left that ended without being told to; its flash stays."""
+    folder = storage.board_folder(record.name)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # somebody starts it
+            return
+        if storage.read_record(record.name) == record and not storage.is_alive(record):
+            for file in (storage.RECORD, storage.SOCKET):
+                (folder / file).unlink(missing_ok=True)
 
 
 def status(record: storage.Record) -> Status:
     """How one of them is."""
     if not storage.is_alive(record):
         why = _last_words(record.name) or "its daemon has ended"
+        _clear(record)
         return Status(record.name, record.target, "dead", why)
     try:
         with Connection(record.name) as connection:

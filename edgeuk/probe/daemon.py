@@ -60,8 +60,8 @@ class Daemon:
             "reset": lambda r: self.board.reset(),
             "console": self._console,
             "type": lambda r: self.board.engine.type(base64.b64decode(r["data"])),
-            "pin": lambda r: self.board.engine.set_pin(int(r["pin"]), bool(r["level"])),
-            "property": lambda r: self.board.engine.set_property(r["path"], r["name"], r["value"]),
+            "pin": self._pin,
+            "property": self._property,
         }
         self._probe_ops: dict[str, Callable[[dict[str, Any]], Any]] = {
             "rdp": lambda r: self.board.swd.read_dp(r["a"]),
@@ -208,6 +208,21 @@ class Daemon:
         since = request.get("since")  # left out: since the last reset
         following, data = self.board.console(self.board.booted if since is None else int(since))
         return {"next": following, "data": base64.b64encode(data).decode()}
+
+    def _pin(self, request: dict[str, Any]) -> bool | None:
+        """With a level, drive it from outside; without one, look at it."""
+        if "level" not in request:
+            return self.board.pin(int(request["pin"]))
+        self.board.engine.set_pin(int(request["pin"]), bool(request["level"]))
+        return None
+
+    def _property(self, request: dict[str, Any]) -> Any:
+        """Of a device of QEMU's, as what a sensor senses: set with a value, else read."""
+        where = request["path"], request["name"]
+        if "value" not in request:
+            return self.board.engine.get_property(*where)
+        self.board.engine.set_property(*where, request["value"])
+        return None
 
     def _read_block(self, request: dict[str, Any]) -> str:
         return base64.b64encode(self.board.swd.block_read(request["a"], request["n"])).decode()

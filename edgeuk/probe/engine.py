@@ -3,7 +3,7 @@
 The debug logic that a real chip has beside its core is not in here: see `cortex_m`.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 XPSR = 16  # numbers 0 to 15 are r0 to pc; further registers have names: "msp", "primask", ...
 
@@ -95,3 +95,6 @@ class Engine(Protocol):
 
     def set_property(self, path: str, name: str, value: int | bool) -> None:
         """Change what a device of the emulation senses."""
+
+    def get_property(self, path: str, name: str) -> Any:
+        """The same the other way round."""

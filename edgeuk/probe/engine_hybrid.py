@@ -4,6 +4,7 @@ reset brings Unicorn back. Only the flash is handed over, so the image always be
 """
 
 from pathlib import Path
+from typing import Any
 
 from edgeuk.probe.engine import Engine
 from edgeuk.probe.engine_qemu import QemuEngine
@@ -133,3 +134,6 @@ class HybridEngine:
 
     def set_property(self, path: str, name: str, value: int | bool) -> None:
         self._runner.set_property(path, name, value)
+
+    def get_property(self, path: str, name: str) -> Any:
+        return self._runner.get_property(path, name)

@@ -157,6 +157,9 @@ class QemuEngine:
     def set_property(self, path: str, name: str, value: int | bool) -> None:
         self._command("qom-set", path=path, property=name, value=value)
 
+    def get_property(self, path: str, name: str) -> Any:
+        return self._command("qom-get", path=path, property=name)
+
     # core
     def get(self, register: int | str) -> int:
         return self._gdb.get(register)

@@ -209,6 +209,9 @@ class UnicornEngine:
     def set_property(self, path: str, name: str, value: int | bool) -> None:
         raise EngineError("this board has no sensors")
 
+    def get_property(self, path: str, name: str) -> Any:
+        raise EngineError("this board has no sensors")
+
     def drain(self) -> None:
         pass
 

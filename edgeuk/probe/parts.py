@@ -36,6 +36,7 @@ class Part:
     devices: Area = Area(0x40000000, 0x100000)  # registers that only remember what is written
     lock: tuple[int, int, int] | None = None  # address, mask, value of the byte that means open
     pins: str = ""  # QOM path of the GPIO block in `machine`
+    port: tuple[int, int, int] | None = None  # its registers: outputs, inputs, directions
     uicr: Area | None = None  # configuration words that QEMU forgets at a reset
     info: Area | None = None  # a page of constants
 
@@ -55,6 +56,7 @@ PARTS = {
         ram=(Area(0x20000000, 0x4000),),
         machine="microbit",
         pins="/machine/nrf51",
+        port=(0x50000504, 0x50000510, 0x50000514),  # nRF51 Reference Manual 3.0, GPIO
         uicr=Area(0x10001000, 0x100),
     ),
     "nrf52840": Part(

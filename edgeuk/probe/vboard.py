@@ -138,12 +138,20 @@ class VirtualBoard:
         engine: Engine = module.UnicornEngine(self.part, self.part.controller())
         return engine
 
+    def pin(self, number: int) -> bool:
+        """The level of a pin: what the chip drives, else what comes from outside."""
+        if self.part.port is None or not 0 <= number < 32:
+            raise EngineError(f"this board's pin {number} cannot be seen")
+        outputs, inputs, directions = self.part.port
+        driven = self.engine.read(directions, 32) >> number & 1
+        return bool(self.engine.read(outputs if driven else inputs, 32) >> number & 1)
+
     # flash
     def save(self) -> None:
         """Write the flash to its file if it has changed."""
         data = b"".join(self.engine.read_block(a.base, a.size) for a in self._areas())
         if data != self._saved:
-            write_atomic(self._flash, data)
+            write_atomic(self._flash, data, 0o600)  # a key may be in it
             self._saved = data
 
     def _restore(self) -> None:

@@ -21,7 +21,7 @@ START_S = 30.0  # amqtt imports for a second or two; a loaded machine takes long
 PORT_TRIES = 5
 AMQTT = """\
 listeners:
-  default: {{type: tcp, bind: "127.0.0.1:{port}"}}
+  default: {{type: tcp, bind: "127.0.0.1:{port}"{tls}}}
 plugins:
   amqtt.plugins.authentication.AnonymousAuthPlugin: {{allow_anonymous: true}}
 """
@@ -30,7 +30,15 @@ listener {port} 127.0.0.1
 allow_anonymous true
 set_tcp_nodelay true
 log_dest stderr
-{user}"""
+{user}{tls}"""
+# Both are told to look at clients' certificates; amqtt lets those without one in as well.
+MOSQUITTO_TLS = """\
+cafile {ca}
+certfile {server}
+keyfile {server}
+require_certificate true
+"""
+AMQTT_TLS = ', ssl: true, cafile: "{ca}", certfile: "{server}", keyfile: "{server}"'
 # As root, mosquitto would become `mosquitto`, and lose what ends it with its parent (prctl(2),
 # PR_SET_PDEATHSIG); any other user stays who it is.
 STAY_ROOT = "user root\n"
@@ -65,11 +73,20 @@ def check_port(port: int) -> None:
 class Broker:
     """A running broker at 127.0.0.1:`port`; a context manager."""
 
-    def __init__(self, port: int = 0, *, kind: str = "", log: Path | None = None) -> None:
-        """`kind`: "mosquitto", "amqtt", or "" for the best there is. `port` 0: a free one."""
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        kind: str = "",
+        log: Path | None = None,
+        tls: tuple[Path, Path] | None = None,
+    ) -> None:
+        """`kind`: "mosquitto", "amqtt", or "" for the best there is. `port` 0: a free one. `tls`:
+        the CA of clients, and the broker's own certificate and key, both in one file."""
         self.kind = kind or ("mosquitto" if _mosquitto() else "amqtt")
         self.port = port
         self._log = log
+        self._tls = tls
 
     def __enter__(self) -> Self:
         """Raises `DeviceError` with the broker's own words when it does not start."""
@@ -114,12 +131,16 @@ class Broker:
         if self.kind == "mosquitto":
             config = folder / "mosquitto.conf"
             user = STAY_ROOT if os.getuid() == 0 else ""
-            config.write_text(MOSQUITTO.format(port=self.port, user=user))
+            tls = self._tls_text(MOSQUITTO_TLS)
+            config.write_text(MOSQUITTO.format(port=self.port, user=user, tls=tls))
             return [_mosquitto() or "mosquitto", "-c", str(config)]
         config = folder / "amqtt.yaml"
-        config.write_text(AMQTT.format(port=self.port))
+        config.write_text(AMQTT.format(port=self.port, tls=self._tls_text(AMQTT_TLS)))
         code = "from amqtt.scripts.broker_script import main; main()"
         return [sys.executable, "-c", code, "-c", str(config)]
+
+    def _tls_text(self, text: str) -> str:
+        return text.format(ca=self._tls[0], server=self._tls[1]) if self._tls else ""
 
 
 def _mosquitto() -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from edgeuk.cache import write_atomic
 from edgeuk.run.process import Process
 
 HOST_ADDRESS = "127.0.0.1"
@@ -18,13 +19,16 @@ class Host(Process):
         image: Path,
         device_config: bytes,
         *,
+        storage: Path | None = None,
         log: Path | None = None,
         on_line: Callable[[str], None] | None = None,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="edgeuk-")
         config = Path(self._folder.name) / "config.bin"
-        config.write_bytes(device_config)
-        super().__init__([str(image), "--config", str(config)], log=log, on_line=on_line)
+        write_atomic(config, device_config, 0o600)  # a key may be in it
+        argv = [str(image), "--config", str(config)]
+        argv += ["--storage", str(storage)] if storage else []
+        super().__init__(argv, log=log, on_line=on_line)
 
     def __exit__(
         self,

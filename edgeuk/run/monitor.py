@@ -1,6 +1,7 @@
 """A subscriber that turns what a gateway publishes into readings."""
 
 import queue
+import ssl
 import time
 from dataclasses import dataclass
 from types import TracebackType
@@ -34,14 +35,23 @@ class Monitor:
     """Subscribed to `<topic>/#`; a context manager."""
 
     def __init__(
-        self, host: str, port: int, topic: str, username: str = "", password: str = ""
+        self,
+        host: str,
+        port: int,
+        topic: str,
+        username: str = "",
+        password: str = "",
+        *,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.where, self.topic = f"mqtt://{host}:{port}", topic
+        self.where, self.topic = f"{'mqtts' if tls else 'mqtt'}://{host}:{port}", topic
         self._messages: queue.Queue[Message] = queue.Queue(WAITING_MAX)
         self._ready: queue.Queue[str] = queue.Queue()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         if username:
             self._client.username_pw_set(username, password or None)
+        if tls:
+            self._client.tls_set_context(tls)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
@@ -51,6 +61,12 @@ class Monitor:
     def __enter__(self) -> Self:
         try:
             self._client.connect(self._host, self._port)
+        except ssl.SSLError as e:
+            why = getattr(e, "verify_message", "") or e.reason or "no TLS"
+            raise DeviceError(
+                f"{self.where} is not the broker to trust: {str(why).lower().replace('_', ' ')}",
+                hint="[tls] ca names the CA of the broker; its certificate is for its host name",
+            ) from None
         except OSError as e:
             raise DeviceError(
                 f"cannot reach the broker {self.where}: {(e.strerror or str(e)).lower()}",

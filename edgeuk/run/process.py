@@ -23,9 +23,9 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None)
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int, number: int = signal.SIGKILL) -> None:
     """In the child: end when the thread that started it ends, and so with the process `parent`."""
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _LIBC.prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:  # it ended before it could be asked for
         os._exit(1)
 
@@ -62,7 +62,7 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=partial(_die_with, os.getpid()),
+                preexec_fn=partial(die_with, os.getpid()),
                 pass_fds=self._pass_fds,
                 env={**os.environ, **(self._env or {})},
                 cwd=self._cwd,

@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from edgeuk.board import Board
+from edgeuk.cache import write_atomic
+from edgeuk.device_config import region_image
 from edgeuk.errors import DeviceError
 from edgeuk.run import emulator
 from edgeuk.run.ppp import Modem
@@ -22,6 +24,7 @@ from edgeuk.run.process import Process
 
 HOST_ADDRESS = "10.0.2.2"  # the machine that runs QEMU, as its user networking shows it to a guest
 QMP_S = 10.0  # limit of one command
+END_S = 2.0  # for a QEMU that has closed the channel to end
 
 
 class Qemu(Process):
@@ -47,8 +50,9 @@ class Qemu(Process):
         self._modem = Modem(netdev) if board.qemu.modem_serial else None
         self._folder = tempfile.TemporaryDirectory(prefix="edgeuk-")
         folder = Path(self._folder.name)
-        (folder / "config.bin").write_bytes(device_config)
         config = board.memory["config"]
+        data = region_image(device_config, config.size)
+        write_atomic(folder / "config.bin", data, 0o600)  # a key may be in it
         argv = [
             *(*found.command, "-machine", board.qemu.machine),
             *("-accel", "tcg", "-display", "none", "-monitor", "none", "-nodefaults"),
@@ -107,11 +111,18 @@ class Qemu(Process):
                 self._qmp = Qmp(self._ours)
             return self._qmp.command(command, arguments)
         except (QmpError, OSError, ValueError) as e:
+            if isinstance(e, QmpClosedError | OSError):
+                with suppress(DeviceError):  # its last words are on their way
+                    self.wait(END_S)
             raise DeviceError(f"QMP {command}: {e}\n{self.tail()}") from None
 
 
 class QmpError(Exception):
-    """QEMU refused a command, or has ended."""
+    """QEMU refused a command."""
+
+
+class QmpClosedError(QmpError):
+    """QEMU has ended."""
 
 
 class Qmp:
@@ -142,4 +153,4 @@ class Qmp:
                 raise QmpError(message["error"]["desc"])
             if key in message:
                 return message[key]
-        raise QmpError("QEMU has ended")
+        raise QmpClosedError("QEMU has ended")

@@ -5,6 +5,7 @@ The frames' SenML has times relative to the frame's; this side knows the time of
 """
 
 import json
+import ssl
 import time
 from collections import deque
 from contextlib import suppress
@@ -41,7 +42,14 @@ class Bridge:
     """From a line to a broker; a context manager. A broker that is not there yet is waited for."""
 
     def __init__(
-        self, host: str, port: int, topic: str = "", username: str = "", password: str = ""
+        self,
+        host: str,
+        port: int,
+        topic: str = "",
+        username: str = "",
+        password: str = "",
+        *,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """`topic` "": the one that the gateway says. `host` "": frames are only taken out."""
         self.decoder = serial_frames.Decoder()
@@ -54,6 +62,8 @@ class Bridge:
         self._client.max_queued_messages_set(QUEUED_MAX)
         if username:
             self._client.username_pw_set(username, password or None)
+        if tls:
+            self._client.tls_set_context(tls)
         self._connected = False
 
     def __enter__(self) -> Self:

@@ -1,18 +1,22 @@
 """One run of a gateway on this machine: broker, image and monitor, started and ended together."""
 
+import importlib
 import ipaddress
 import signal
+import ssl
+import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 from urllib.parse import urlsplit
 
 from edgeuk import device_config
 from edgeuk.board import Board
-from edgeuk.errors import DeviceError, UsageError
+from edgeuk.errors import DeviceError, UsageError, mask
 from edgeuk.run import host, qemu
 from edgeuk.run.broker import Broker
 from edgeuk.run.monitor import Monitor
@@ -21,6 +25,8 @@ from edgeuk.run.serial import Bridge, is_serial
 
 LOOPBACK = ("localhost", "127.0.0.1")
 MQTT_PORT = 1883
+MQTTS_PORT = 8883
+Seal = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,17 @@ class Session:
     machine: Process
     monitor: Monitor
     broker: str  # "mosquitto at 127.0.0.1:43210"
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """What an image meets when it boots: its device configuration, its network, its broker."""
+
+    blob: bytes
+    netdev: str
+    broker: str
+    monitor: Monitor
+    bridge: Bridge | None  # of a board that publishes over its serial line
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +92,72 @@ def localised(values: Mapping[str, str], host_address: str) -> dict[str, str]:
     return result
 
 
-def broker_of(url: str) -> tuple[str, int]:
+def broker_of(url: str, default_port: int = MQTT_PORT) -> tuple[str, int]:
     """Host and port of an `mqtt://host:port`. Raises `UsageError`."""
     try:
         parts = urlsplit(url if "://" in url else f"mqtt://{url}")
-        port = parts.port or MQTT_PORT
+        port = parts.port or default_port
     except ValueError:
         parts, port = urlsplit(""), 0
     if parts.scheme != "mqtt" or not parts.hostname:
-        raise UsageError(f"--broker `{url}` is no broker", hint="write --broker mqtt://HOST:PORT")
+        raise UsageError(
+            f"--broker `{mask(url)}` is no broker", hint="write --broker mqtt://HOST:PORT"
+        )
     return parts.hostname, port
+
+
+def check_broker(url: str, values: Mapping[str, str]) -> tuple[str, int]:
+    """Host and port. Raises `UsageError`, also for a broker that the image cannot speak to: whether
+    it encrypts is compiled in."""
+    scheme, separator, _ = url.partition("://")
+    wanted = "mqtts" if values.get("mqtt.tls") else "mqtt"
+    if separator and scheme != wanted and scheme in ("mqtt", "mqtts"):
+        what = f"the gateway file says {wanted}://, and so does the image [E0402]"
+        raise UsageError(
+            f"--broker `{mask(url)}`: {what}",
+            hint=f"--broker {wanted}://HOST:PORT, or another url in the gateway file",
+        )
+    default = MQTTS_PORT if wanted == "mqtts" else MQTT_PORT
+    return broker_of(url.replace("mqtts://", "mqtt://", 1), default)
+
+
+@dataclass(frozen=True, slots=True)
+class _Meeting:
+    """The broker of a run, and how to speak to it."""
+
+    what: str
+    host: str
+    port: int
+    values: Mapping[str, str]  # of the image
+    tls: ssl.SSLContext | None  # of the monitor
+
+
+def _tls() -> Any:
+    """The module that knows certificates, which takes a while to load."""
+    return importlib.import_module("edgeuk.run.tls")
+
+
+def _named_broker(url: str, values: Mapping[str, str]) -> _Meeting:
+    """The one that is there. The monitor shows the device's certificate."""
+    host, port = check_broker(url, values)
+    context = _tls().context(values) if values.get("mqtt.tls") else None
+    return _Meeting(f"{host}:{port}", host, port, values, context)
+
+
+def _own_broker(stack: ExitStack, board: Board, values: Mapping[str, str], here: str) -> _Meeting:
+    """One for this run. With mqtts it has a CA for this run, and the image an identity of that."""
+    identity = None
+    if values.get("mqtt.tls") and not is_serial(board):
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeuk-"))
+        hosts = tuple(dict.fromkeys((*LOOPBACK, here)))
+        identity = _tls().make(Path(folder), values["name"], hosts)
+        values = {**_tls().without(values), **identity.values}
+    broker = stack.enter_context(Broker(tls=(identity.ca, identity.server) if identity else None))
+    what = f"{broker.kind} (embedded{', TLS' if identity else ''}) at 127.0.0.1:{broker.port}"
+    if broker.kind == "amqtt":  # it never answers a CONNECT of MQTT 5
+        values = {**values, "mqtt.version": "4"}
+    context = identity.monitor if identity else None
+    return _Meeting(what, "localhost", broker.port, values, context)
 
 
 @contextmanager
@@ -113,19 +186,71 @@ def alone(
     image: Path,
     values: Mapping[str, str],
     *,
+    seal: Seal | None = None,
+    finished: bytes = b"",
     log: Path | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> Iterator[Process]:
     """Run `image` without a broker. Raises `DeviceError`, `ToolError`."""
     net = uplink(board, values)
-    blob = device_config.encode(localised(values, net.host))
-    machine: Process
-    if board.qemu is None:
-        machine = host.Host(image, blob, log=log, on_line=on_line)
-    else:
-        machine = qemu.Qemu(board, image, blob, netdev=net.netdev, log=log, on_line=on_line)
+    here = localised(values, net.host)
+    blob = finished or device_config.encode(here, board=board.name, seal=seal)
+    machine = _machine(board, image, blob, net.netdev, (), log, on_line)
     with ended_by_signals(), machine:
         yield machine
+
+
+def _machine(
+    board: Board,
+    image: Path,
+    blob: bytes,
+    netdev: str,
+    extra: Sequence[str],
+    log: Path | None,
+    on_line: Callable[[str], None] | None,
+) -> Process:
+    """`extra` are further options of QEMU's."""
+    if board.qemu is None:
+        return host.Host(image, blob, log=log, on_line=on_line)
+    return qemu.Qemu(board, image, blob, netdev=netdev, extra=extra, log=log, on_line=on_line)
+
+
+@contextmanager
+def peers(
+    board: Board,
+    values: Mapping[str, str],
+    *,
+    broker_url: str = "",
+    seal: Seal | None = None,
+    finished: bytes = b"",
+) -> Iterator[Peers]:
+    """All but the machine. `seal`: of the project's CA, where the image wants that; `finished`: a
+    configuration that is used as it is, with the broker in it. Raises `DeviceError`, `ToolError`,
+    `UsageError`."""
+    net = uplink(board, values)
+    if finished:
+        broker_url = f"{values.get('mqtt.host', '')}:{values.get('mqtt.port', '')}"
+    with ExitStack() as stack:
+        stack.enter_context(ended_by_signals())
+        if broker_url:
+            meeting = _named_broker(broker_url, values)
+        else:
+            meeting = _own_broker(stack, board, values, net.host)
+        where = {"mqtt.host": meeting.host, "mqtt.port": str(meeting.port)}
+        values = {**meeting.values, **where}
+        topic = values.get("mqtt.topic") or values["name"]
+        user, password = values.get("mqtt.username", ""), values.get("mqtt.password", "")
+        seen_from_here = meeting.host
+        if meeting.host in LOOPBACK and not (broker_url and meeting.tls):
+            seen_from_here = "127.0.0.1"
+        ours = (seen_from_here, meeting.port, topic, user, password)
+        monitor = stack.enter_context(Monitor(*ours, tls=meeting.tls))
+        here = localised(values, net.host)
+        blob = finished or device_config.encode(here, board=board.name, seal=seal)
+        bridge = None
+        if is_serial(board):
+            bridge = stack.enter_context(Bridge(*ours, tls=meeting.tls))
+        yield Peers(blob, net.netdev, meeting.what, monitor, bridge)
 
 
 @contextmanager
@@ -135,35 +260,17 @@ def session(
     values: Mapping[str, str],
     *,
     broker_url: str = "",
+    seal: Seal | None = None,
+    finished: bytes = b"",
+    extra: Sequence[str] = (),
     log: Path | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> Iterator[Session]:
-    """Run `image` with the device configuration `values`. Raises `DeviceError`, `ToolError`."""
-    net = uplink(board, values)
-    with ExitStack() as stack:
-        stack.enter_context(ended_by_signals())
-        if broker_url:
-            broker_host, port = broker_of(broker_url)
-            what = f"{broker_host}:{port}"
-        else:
-            broker = stack.enter_context(Broker())
-            broker_host, port = "localhost", broker.port
-            what = f"{broker.kind} (embedded) at 127.0.0.1:{port}"
-            if broker.kind == "amqtt":  # it never answers a CONNECT of MQTT 5
-                values = {**values, "mqtt.version": "4"}
-        values = {**values, "mqtt.host": broker_host, "mqtt.port": str(port)}
-        topic = values.get("mqtt.topic") or values["name"]
-        user, password = values.get("mqtt.username", ""), values.get("mqtt.password", "")
-        seen_from_here = "127.0.0.1" if broker_host in LOOPBACK else broker_host
-        monitor = stack.enter_context(Monitor(seen_from_here, port, topic, user, password))
-        blob = device_config.encode(localised(values, net.host))
-        machine: Process
-        if board.qemu is None:
-            machine = host.Host(image, blob, log=log, on_line=on_line)
-        else:
-            machine = qemu.Qemu(board, image, blob, netdev=net.netdev, log=log, on_line=on_line)
-        if is_serial(board):
-            bridge = Bridge(seen_from_here, port, topic, user, password)
-            machine.text_of = stack.enter_context(bridge).feed
-        stack.enter_context(machine)
-        yield Session(machine, monitor, what)
+    """Run `image` with the device configuration `values`; `extra` are further options of QEMU's.
+    Raises `DeviceError`, `ToolError`."""
+    with peers(board, values, broker_url=broker_url, seal=seal, finished=finished) as meets:
+        machine = _machine(board, image, meets.blob, meets.netdev, extra, log, on_line)
+        if meets.bridge:
+            machine.text_of = meets.bridge.feed
+        with machine:
+            yield Session(machine, meets.monitor, meets.broker)

@@ -10,10 +10,15 @@
 // Without `mqtt.host` in the device configuration it says so and readings stay in the queue.
 void publisher_start(void);
 
-enum topic { TOPIC_DATA, TOPIC_STATUS, TOPIC_STATISTICS, TOPIC_BOOT };
+enum topic { TOPIC_DATA, TOPIC_STATUS, TOPIC_STATISTICS, TOPIC_BOOT, TOPIC_TLS };
 // Publish retained or not with the readings' QoS; the statuses of mqtt_publish().
 int publisher_send(enum topic topic, const uint8_t *payload, uint16_t len, uint8_t qos, int retain);
-// Who acts on what the broker sends and on its comings and goings. One listener, for ever; set
+// The same on "<mqtt.topic>/" and any other name.
+int publisher_send_as(const char *suffix, const uint8_t *payload, uint16_t len, uint8_t qos,
+                      int retain);
+// Connect anew; not from inside an event.
+void publisher_reconnect(void);
+// Who acts on what the broker sends and on its comings and goings. At most two, for ever; set
 // before publisher_start().
 struct publisher_listener {
     const char *filter; // to subscribe to, behind "<mqtt.topic>/", at QoS 0
@@ -33,6 +38,10 @@ uint32_t publisher_unsendable(void);
 // Send a statistics record now and every pipeline_settings.statistics_s from now on.
 void statistics_start(void);
 void statistics_send(void);
+
+// A new certificate for the device, while it runs. Linked where the gateway file says so: config.h
+// then has EK_ROTATE.
+void rotation_start(void);
 
 // Take the actuators over, as the first thing after the console, and listen for commands. Linked
 // where the gateway file has some: config.h then has EK_ACTUATORS.

@@ -24,6 +24,9 @@ _Noreturn void ek_main(void) {
 #ifdef EK_ACTUATORS // config.h: the gateway has some
     actuators_start();
 #endif
+#ifdef EK_ROTATE // config.h: the gateway's certificate can be replaced
+    rotation_start();
+#endif
     net_init();
     pipeline_start();
     publisher_start();

@@ -5,6 +5,7 @@
 // moment: a reading taken before the time of day was known still gets its own.
 #include "app/app.h"
 #include "config.h"
+#include "ek/assert.h"
 #include "ek/device_config.h"
 #include "ek/log.h"
 #include "kernel/kernel.h"
@@ -20,28 +21,39 @@ enum { MESSAGE_BYTES_MIN = 64 }; // one record with the longest usual name; belo
 static const char *const suffixes[] = {[TOPIC_DATA] = "data",
                                        [TOPIC_STATUS] = "status",
                                        [TOPIC_STATISTICS] = "stats",
-                                       [TOPIC_BOOT] = "boot"};
+                                       [TOPIC_BOOT] = "boot",
+#ifdef EK_TLS // config.h
+                                       [TOPIC_TLS] = "tls"
+#endif
+};
+// Behind every status: what a production image would not do.
+#if !EK_DEVELOPMENT
+#define ADMISSION ""
+#elif defined EK_TLS && !EK_TLS_VERIFY
+#define ADMISSION " (development, broker not verified)"
+#else
+#define ADMISSION " (development)"
+#endif
+
 static char base[TOPIC_BASE_MAX + 2]; // "<mqtt.topic>/"
 static uint8_t outbox[EK_MQTT_OUTBOX_BYTES], receive[EK_MQTT_RECEIVE_BYTES];
 static uint8_t message[EK_MESSAGE_BYTES];
 static struct mqtt_client client;
 static struct mqtt_options options;
-static const struct publisher_listener *listener; // NULL: none
+enum { LISTENERS_MAX = 2 };
+static const struct publisher_listener *listeners[LISTENERS_MAX];
+static unsigned listener_count;
 static uint32_t unsendable;
 static int online_id; // of the status "online": on its way, 0: acknowledged, EK_EAGAIN: due
 static bool started, boot_told;
 
-static void topic_of(char *out, size_t size, enum topic topic) {
-    ek_format(out, size, "%s%s", base, suffixes[topic]);
-}
-
-int publisher_send(enum topic topic, const uint8_t *payload, uint16_t len, uint8_t qos,
-                   int retain) {
+int publisher_send_as(const char *suffix, const uint8_t *payload, uint16_t len, uint8_t qos,
+                      int retain) {
     if (!started) {
         return EK_ECLOSED;
     }
-    char name[sizeof base + 8];
-    topic_of(name, sizeof name, topic);
+    char name[sizeof base + 20];
+    ek_format(name, sizeof name, "%s%s", base, suffix);
     const struct mqtt_message out = {.topic = name,
                                      .topic_len = (uint16_t)strlen(name),
                                      .payload = payload,
@@ -51,16 +63,22 @@ int publisher_send(enum topic topic, const uint8_t *payload, uint16_t len, uint8
     return mqtt_publish(&client, &out);
 }
 
+int publisher_send(enum topic topic, const uint8_t *payload, uint16_t len, uint8_t qos,
+                   int retain) {
+    return publisher_send_as(suffixes[topic], payload, len, qos, retain);
+}
+
 // Before any reading the broker hears that we are online, and once per boot why it began; false
 // while there is no room for it.
 static bool announce(void) {
-    static const uint8_t online[] = "online";
+    static const uint8_t online[] = "online" ADMISSION;
     if (online_id == EK_EAGAIN) {
         online_id = publisher_send(TOPIC_STATUS, online, sizeof online - 1, 1, 1);
     }
     if (online_id != EK_EAGAIN && !boot_told) {
-        const char *why = kernel_boot_report();
-        int id = publisher_send(TOPIC_BOOT, (const uint8_t *)why, (uint16_t)strlen(why), 1, 1);
+        size_t len = (size_t)ek_format((char *)message, sizeof message, "%s%s",
+                                       kernel_boot_report(), kernel_config_report());
+        int id = publisher_send(TOPIC_BOOT, message, (uint16_t)len, 1, 1);
         boot_told = id != EK_EAGAIN;
     }
     return online_id != EK_EAGAIN && boot_told;
@@ -97,8 +115,8 @@ static void on_connected(void *arg, bool session_present) {
     online_id = online_id > 0 ? online_id : EK_EAGAIN; // one that waits is sent again anyway
     (void)announce();
     statistics_send();
-    if (listener != NULL) {
-        listener->connection(true);
+    for (unsigned i = 0; i < listener_count; i++) {
+        listeners[i]->connection(true);
     }
     drain();
 }
@@ -107,26 +125,36 @@ static void on_disconnected(void *arg, int status, uint8_t reason, uint32_t retr
     (void)arg;
     ek_log("mqtt: %s:%u: %s (reason 0x%02x), next attempt in %u ms", options.host, options.port,
            ek_status_name(status), reason, (unsigned)retry_ms);
-    if (listener != NULL) {
-        listener->connection(false);
+    for (unsigned i = 0; i < listener_count; i++) {
+        listeners[i]->connection(false);
     }
 }
 
 static void on_message(void *arg, const struct mqtt_message *in) {
     (void)arg;
     size_t len = strlen(base);
-    if (in->topic_len >= len && memcmp(in->topic, base, len) == 0) {
-        listener->message(in->topic + len, in->topic_len - len, in);
+    if (in->topic_len < len || memcmp(in->topic, base, len) != 0) {
+        return;
+    }
+    for (unsigned i = 0; i < listener_count; i++) {
+        listeners[i]->message(in->topic + len, in->topic_len - len, in);
     }
 }
 
 static void subscribe(void) {
-    static char filter[sizeof base + 8];
-    ek_format(filter, sizeof filter, "%s%s", base, listener->filter);
-    (void)mqtt_subscribe(&client, filter, 0); // the only one: there is room
+    static char filters[LISTENERS_MAX][sizeof base + 12];
+    for (unsigned i = 0; i < listener_count; i++) {
+        ek_format(filters[i], sizeof filters[i], "%s%s", base, listeners[i]->filter);
+        (void)mqtt_subscribe(&client, filters[i], 0); // two: there is room
+    }
 }
 
-void publisher_listen(const struct publisher_listener *who) { listener = who; }
+void publisher_listen(const struct publisher_listener *who) {
+    ek_assert(listener_count < LISTENERS_MAX);
+    listeners[listener_count++] = who;
+}
+
+void publisher_reconnect(void) { mqtt_reconnect(&client); }
 
 static void on_room(void *arg) {
     (void)arg;
@@ -177,7 +205,7 @@ void publisher_start(void) {
         .outbox_size = sizeof outbox,
         .on_connected = on_connected,
         .on_disconnected = on_disconnected,
-        .on_message = listener != NULL ? on_message : NULL,
+        .on_message = listener_count > 0 ? on_message : NULL,
         .on_acknowledged = on_acknowledged,
         .on_room = on_room,
     };
@@ -186,8 +214,8 @@ void publisher_start(void) {
         return;
     }
     static char will_topic[sizeof base + 8];
-    topic_of(will_topic, sizeof will_topic, TOPIC_STATUS);
-    static const uint8_t offline[] = "offline";
+    ek_format(will_topic, sizeof will_topic, "%s%s", base, suffixes[TOPIC_STATUS]);
+    static const uint8_t offline[] = "offline" ADMISSION;
     options.will = (struct mqtt_will){.topic = will_topic,
                                       .payload = offline,
                                       .payload_len = sizeof offline - 1,
@@ -195,7 +223,5 @@ void publisher_start(void) {
                                       .retain = true};
     started = true;
     mqtt_start(&client, &options);
-    if (listener != NULL) {
-        subscribe();
-    }
+    subscribe();
 }

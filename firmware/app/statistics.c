@@ -5,6 +5,7 @@
 #include "config.h"
 #include "ek/clock.h"
 #include "ek/counters.h"
+#include "ek/log.h"
 #include "ek/loop.h"
 #include "ek/timer.h"
 #include "kernel/kernel.h"
@@ -12,6 +13,9 @@
 #include "net/net.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/senml.h"
+#ifdef EK_TLS
+#include "tls/tls.h"
+#endif
 
 static struct ek_timer timer;
 
@@ -29,6 +33,7 @@ static const char fields[] = "uptime\0s\0"
                              "unsendable\0\0"
                              "lost\0\0"
                              "refused\0\0"
+                             "oversized\0\0"
 #ifdef EK_ACTUATORS // config.h
                              "commands\0\0"
                              "commands_refused\0\0"
@@ -47,7 +52,8 @@ static const char fields[] = "uptime\0s\0"
                              "bus_recoveries\0\0"
                              "device_restarts\0\0"
                              "device_errors\0\0"
-                             "idle\0/\0";
+                             "idle\0/\0"
+                             "unwanted\0\0";
 
 static size_t encode(uint8_t *out, size_t size) {
     struct pipeline_stats pipeline;
@@ -69,6 +75,7 @@ static size_t encode(uint8_t *out, size_t size) {
         publisher_unsendable(),
         mqtt->lost,
         mqtt->refused,
+        mqtt->oversized,
 #ifdef EK_ACTUATORS
         actuators_get_counters()->commands,
         actuators_get_counters()->refused,
@@ -88,6 +95,7 @@ static size_t encode(uint8_t *out, size_t size) {
         ek_counters.device_restarts,
         ek_counters.device_errors,
         ek_loop_idle_permille(),
+        net.unwanted,
     };
 
     struct senml_pack pack;
@@ -108,6 +116,28 @@ static size_t encode(uint8_t *out, size_t size) {
     return senml_end(&pack);
 }
 
+#ifdef EK_TLS // config.h
+// On <mqtt.topic>/tls, as JSON: how safe the connection is, and why there was none.
+static size_t tell_tls(char *out, size_t size) {
+    struct tls_stats tls;
+    tls_get_stats(&tls);
+    const char *profile = EK_DEVELOPMENT ? "development" : "production";
+    int len =
+        ek_format(out, size,
+                  "{\"profile\":\"%s\",\"verify\":\"%s\",\"entropy\":\"%s\",\"time\":\"%s\","
+                  "\"handshakes\":%u,\"resumptions\":%u,\"heap_max\":%u,\"heap_size\":%u,"
+                  "\"heap_failures\":%u,\"refusals\":{",
+                  profile, EK_TLS_VERIFY ? "on" : "off", kernel_entropy_source(), tls.time,
+                  (unsigned)tls.handshakes, (unsigned)tls.resumptions, (unsigned)tls.heap_peak,
+                  (unsigned)tls.heap_size, (unsigned)tls.heap_failures);
+    for (enum tls_reason i = 0; i < TLS_REASONS && (size_t)len < size; i++) {
+        len += ek_format(out + len, size - (size_t)len, "\"%s\":%u%s", tls_reason_name(i),
+                         (unsigned)tls.refusals[i], i + 1 < TLS_REASONS ? "," : "}}");
+    }
+    return (size_t)len < size ? (size_t)len : 0;
+}
+#endif
+
 void statistics_send(void) {
     size_t size;
     uint8_t *out = publisher_buffer(&size);
@@ -115,6 +145,12 @@ void statistics_send(void) {
     if (len > 0) {
         (void)publisher_send(TOPIC_STATISTICS, out, (uint16_t)len, 0, 1);
     }
+#ifdef EK_TLS
+    len = tell_tls((char *)out, size);
+    if (len > 0) {
+        (void)publisher_send(TOPIC_TLS, out, (uint16_t)len, 0, 1);
+    }
+#endif
 }
 
 static void period(void *arg) {

@@ -6,6 +6,7 @@
 
 static int64_t boot_unix_ms;
 static bool known;
+static const char *learned_from = "";
 
 uint64_t ek_clock_us(void) { return arch_clock_us(); }
 
@@ -13,6 +14,8 @@ bool ek_clock_boot_unix_ms(int64_t *out) {
     *out = boot_unix_ms;
     return known;
 }
+
+const char *ek_clock_source(void) { return learned_from; }
 
 void ek_clock_set_unix_ms(int64_t unix_ms, const char *source) {
     int64_t boot_ms = unix_ms - (int64_t)(ek_clock_us() / 1000);
@@ -23,5 +26,6 @@ void ek_clock_set_unix_ms(int64_t unix_ms, const char *source) {
     }
     boot_unix_ms = boot_ms;
     known = true;
+    learned_from = source;
     rtc_learn(source);
 }

@@ -13,6 +13,7 @@ static void put(const char *text) {
 
 // The banner's first half appears before anything that may hang; nothing else is printed between
 // the two halves.
+__attribute__((no_stack_protector)) // its canary changes meanwhile
 void kernel_init(void) {
     char banner[64];
     stack_paint();
@@ -23,12 +24,13 @@ void kernel_init(void) {
     }
     ek_format(banner, sizeof banner, "edgeuk %s %s: entropy ", ek_board_name, ek_build_id);
     put(banner);
-    int config = device_config_init();
+    device_config_init();
     random_init();
+    guard_seed();
     put(kernel_entropy_source());
     put("\n");
-    if (config == EK_EPROTO) {
-        ek_log("config: damaged, ignored");
+    if (*kernel_config_report()) {
+        ek_log("%s", kernel_config_report() + 2); // without "; "
     }
     watchdog_report();
     rtc_start();

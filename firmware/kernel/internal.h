@@ -22,18 +22,21 @@ void chacha20_block(const uint32_t input[12], uint8_t out[64]);
 // random.c: seed the generator from the best source there is.
 void random_init(void);
 
-// device_config.c: find and check the blob. Returns what device_config_use() says.
-int device_config_init(void);
-// Check one blob of at most `size_max` bytes; NULL stands for none. EK_OK, EK_ENOENT (nothing
-// there), EK_EPROTO (damaged). Afterwards, ek_device_config() reads it in place.
+// device_config.c: find the configuration, choose a copy.
+void device_config_init(void);
+// Use the copies in `size_max` bytes; NULL stands for none. EK_OK, or EK_ENOENT: none can be used,
+// and kernel_config_report() says why. Afterwards, ek_device_config() reads it in place.
 int device_config_use(const uint8_t *blob, size_t size_max);
 // CRC-32 of the configuration in use, 0 without one.
 uint32_t device_config_crc(void);
-// What lies behind its payload, as far as the blob may reach; NULL without one.
-const uint8_t *device_config_behind(size_t *len);
+// What of it is no text.
+const uint8_t *device_config_data(size_t *len);
 
 // IEEE 802.3, reflected.
 uint32_t crc32(const uint8_t *data, size_t len);
+
+// guard.c: a canary that nobody can guess, for functions that are called from now on.
+void guard_seed(void);
 
 // stack.c: fill what is unused of the stack with a pattern.
 void stack_paint(void);

@@ -19,6 +19,9 @@ const char *kernel_entropy_source(void);
 // "watchdog: reset the board; last ran: 0x..", "panic: <reason> at 0x..".
 const char *kernel_boot_report(void);
 
+// What is wrong with the device configuration: "; config: copy 2 is damaged"; "" where all is well.
+const char *kernel_config_report(void);
+
 // Highest use of the stack so far, in bytes, of kernel_stack_size() (painted at boot).
 size_t kernel_stack_used(void);
 size_t kernel_stack_size(void);

@@ -12,6 +12,7 @@ enum { KEY_BYTES = 32, TRIES_MAX = 64, JITTER_SAMPLES = 16 };
 
 static uint32_t state[12]; // key (8 words), counter and nonce, which stay 0: the key never repeats
 static const char *source;
+static bool weak;
 
 // Draw KEY_BYTES bytes at most and step to the next key.
 static void step(uint8_t *data, size_t len) {
@@ -65,6 +66,7 @@ void random_init(void) {
         source = ek_role_entropy.ops->name ? ek_role_entropy.ops->name : "device";
     } else {
         source = "clock jitter (weak)";
+        weak = true;
         absorb_jitter();
     }
     absorb(seed, sizeof seed);
@@ -74,6 +76,8 @@ void random_init(void) {
 }
 
 const char *kernel_entropy_source(void) { return source; }
+
+bool ek_random_is_weak(void) { return weak; }
 
 void ek_random(void *data, size_t len) {
     uint8_t *out = data;

@@ -15,6 +15,7 @@ enum {
     // random, so that a broker's restart does not bring all its clients at the same moment.
     BACK_OFF_MS = 1000,
     DOUBLINGS = 6,
+    DEAF_S = 600,  // without subscriptions, after something that no buffer below can hold
     STABLE_S = 30, // a connection that lived this long starts again with short delays
 };
 static const uint64_t SECOND_US = 1000000;
@@ -118,7 +119,9 @@ void mqtt_accepted(struct mqtt_client *client, bool session_present) {
     resume_outbox(client, session_present);
     resume_incoming(client, session_present);
     for (unsigned i = 0; i < client->subscription_count; i++) {
-        if (!session_present || client->subscriptions[i].state == MQTT_SUBSCRIBE_SENT) {
+        if (client->deaf_until_us > client->connected_us) {
+            client->subscriptions[i].state = MQTT_SUBSCRIBED; // left out
+        } else if (!session_present || client->subscriptions[i].state == MQTT_SUBSCRIBE_SENT) {
             client->subscriptions[i].state = MQTT_SUBSCRIBE_DUE;
         }
     }
@@ -212,6 +215,10 @@ void mqtt_lost(struct mqtt_client *client, int status, uint8_t reason) {
         client->attempts = 0;
     }
     bool at_once = change_version(client, status, reason);
+    if (status == EK_ERANGE) { // a record that TLS has no room for: it would come again
+        client->deaf_until_us = now_us + DEAF_S * SECOND_US;
+        client->stats.oversized++;
+    }
     client->state = MQTT_BACK_OFF;
     client->stats.failures++;
     forget_connection(client);
@@ -358,6 +365,13 @@ bool mqtt_connected(const struct mqtt_client *client) { return client->state == 
 unsigned mqtt_pending(const struct mqtt_client *client) { return client->outbox.count; }
 
 const struct mqtt_stats *mqtt_get_stats(const struct mqtt_client *client) { return &client->stats; }
+
+void mqtt_reconnect(struct mqtt_client *client) {
+    if (client->state == MQTT_CONNECTED) {
+        mqtt_send_disconnect(client, MQTT_SUCCESS);
+        mqtt_lost(client, EK_ECLOSED, MQTT_SUCCESS);
+    }
+}
 
 void mqtt_stop(struct mqtt_client *client) {
     if (client->state == MQTT_CONNECTED) {

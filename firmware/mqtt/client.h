@@ -53,13 +53,15 @@ struct mqtt_client {
     uint16_t packet_have;   // bytes of the incoming packet that are in `receive`
     uint16_t last_id;       // that mqtt_publish() gave
     uint32_t packet_length; // of the incoming packet, after the fixed header
+    uint32_t packet_passed; // of it, what came of a message that is too long
     uint32_t packet_sent;   // bytes of the packet under way that the stream has taken
     uint32_t skip;          // of them, how many are still to be passed over
     struct mqtt_limits limits;
     struct mqtt_outbox outbox;
     uint64_t sent_us, received_us; // when bytes last went and came
     uint64_t connected_us;
-    uint64_t ping_us; // when PINGRESP is late; 0: none is awaited
+    uint64_t deaf_until_us; // no subscriptions until then: what they bring kills the connection
+    uint64_t ping_us;       // when PINGRESP is late; 0: none is awaited
     struct mqtt_stats stats;
     struct ek_stream stream;
     struct ek_timer timer; // back-off, CONNACK, keep-alive, PINGRESP: by `state`

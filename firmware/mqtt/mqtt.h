@@ -39,8 +39,8 @@ struct mqtt_options {
     uint32_t session_expiry_s; // 0: every connection starts a clean session
     uint8_t version;           // 5 (falls back to 4 when the broker refuses it), or 4 (3.1.1) only
     // Memory. `receive` bounds the largest incoming packet (announced as Maximum Packet Size;
-    // larger ones from a 3.1.1 broker end the connection). `outbox` holds every outgoing QoS 1 and
-    // 2 message until it is acknowledged, and bounds the largest one.
+    // larger messages of a 3.1.1 broker, which cannot be told, are passed over). `outbox` holds
+    // every outgoing QoS 1 and 2 message until it is acknowledged, and bounds the largest one.
     uint8_t *receive, *outbox;
     uint16_t receive_size, outbox_size;
     // Events, from the event loop; each may be NULL.
@@ -64,6 +64,7 @@ struct mqtt_stats {
     uint32_t connects, failures; // CONNACKs that accepted; attempts and connections that failed
     uint32_t published, acknowledged, refused;
     uint32_t received, duplicates;
+    uint32_t oversized; // messages that were passed over
     uint32_t protocol_errors;
     uint32_t lost; // messages of QoS 0 that went down with a connection
 };
@@ -87,6 +88,8 @@ bool mqtt_connected(const struct mqtt_client *client);
 // Messages in the outbox.
 unsigned mqtt_pending(const struct mqtt_client *client);
 const struct mqtt_stats *mqtt_get_stats(const struct mqtt_client *client);
+// Send DISCONNECT and connect again; what is not acknowledged stays. Not from inside an event.
+void mqtt_reconnect(struct mqtt_client *client);
 // Send DISCONNECT (the broker drops the will) and stop.
 void mqtt_stop(struct mqtt_client *client);
 #endif

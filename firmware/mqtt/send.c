@@ -3,6 +3,7 @@
 // Numbers in parentheses are sections of MQTT 5.0.
 #include <string.h>
 #include "ek/clock.h"
+#include "ek/clock.h"
 #include "mqtt/client.h"
 
 static void put(struct mqtt_client *client, const void *data, size_t len) {
@@ -65,7 +66,8 @@ enum { CLEAN_START = 1u << 1 }; // Connect Flags (3.1.2.3)
 // is clean. A clean 3.1.1 connection cannot leave a session behind, so there even the first takes
 // what the broker has; the random first packet identifier keeps clear of the old ones.
 static bool clean_start(const struct mqtt_client *client) {
-    return client->options->session_expiry_s == 0 || (client->version == 5 && !client->session);
+    return client->options->session_expiry_s == 0 || (client->version == 5 && !client->session) ||
+           client->deaf_until_us > ek_clock_us();
 }
 
 static bool send_connect(struct mqtt_client *client) {

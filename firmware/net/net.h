@@ -15,6 +15,7 @@ void net_init(void);
 struct net_stats {
     uint32_t frames_in, frames_out;
     uint32_t drops_in;  // damaged, or no buffer
+    uint32_t unwanted;  // what nobody here has asked for, dropped
     uint32_t drops_out; // no room, or lost by the device
     uint32_t link_losses;
     uint32_t address_changes;

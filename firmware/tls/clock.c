@@ -16,6 +16,8 @@ bool tls_clock_known(void) {
     return ek_clock_boot_unix_ms(&boot_ms);
 }
 
+const char *tls_clock_source(void) { return tls_clock_known() ? ek_clock_source() : "bound"; }
+
 int64_t tls_time(int64_t *seconds) {
     int64_t boot_ms = 0, since_s = (int64_t)(ek_clock_us() / 1000000);
     int64_t now_s = floor_s + since_s;

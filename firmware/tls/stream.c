@@ -3,9 +3,9 @@
 // Events of the stream below only say that there is something to do; turn(), which the event loop
 // calls, does it: one step of the handshake, or one piece of data, at a time, so that others get
 // their turn between the steps. What is written waits in `stage` until then, so that several writes
-// share a record. Left out: session resumption, several connections, TLS 1.2.
+// share a record. Left out: several connections.
 #include <string.h>
-#include "ek/device_config.h"
+#include "config.h"
 #include "ek/log.h"
 #include "ek/loop.h"
 #include "ek/random.h"
@@ -32,14 +32,13 @@ static struct {
     uint32_t generation, failures;
     uint8_t state;
     bool due, short_of, writable;
+    bool resuming; // a ticket was offered
+    bool no_pss;
 } tls;
 static mbedtls_ssl_context ssl;
 static mbedtls_ssl_config conf;
-static mbedtls_x509_crt ca, certificate;
-static mbedtls_pk_context key;
 static struct ek_poller poller;
 static struct ek_timer limit, date_limit;
-static uint32_t handshakes, refusals;
 
 psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context_t *context,
                                              uint8_t *out, size_t size, size_t *len) {
@@ -68,13 +67,15 @@ static void release(void) {
     ek_timer_stop(&limit);
     ek_timer_stop(&date_limit);
     ek_stream_close(&tls.inner);
+    if (tls.state == OPEN) {
+        tls_ticket_keep(&ssl);
+    }
     mbedtls_ssl_free(&ssl);
     mbedtls_ssl_config_free(&conf);
-    mbedtls_x509_crt_free(&ca);
-    mbedtls_x509_crt_free(&certificate);
-    mbedtls_pk_free(&key);
+    tls_identity_free();
     tls_free(tls.stage);
     tls.stage = NULL;
+    mbedtls_psa_crypto_free(); // keys that mbedTLS forgets where an allocation failed
     tls.state = FREE;
     tls.generation++;
     tls.outer->state = FREE;
@@ -88,32 +89,41 @@ static void end(int status) {
 
 // What mbedTLS said ended it.
 static void end_by(int error) {
-    int status = EK_EPROTO;
-    if (tls_heap.failures != tls.failures) {
-        ek_log("tls: out of memory: no %u bytes, %u of %u in use", (unsigned)tls_heap.failed_bytes,
-               (unsigned)tls_heap.live, (unsigned)tls_heap.size);
-        status = EK_ENOMEM;
-    } else if (error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED ||
-               error == MBEDTLS_ERR_SSL_BAD_CERTIFICATE) {
-        refusals++;
-        ek_log("tls: %s refused: its certificate %s", tls.host,
-               tls_verify_name(mbedtls_ssl_get_verify_result(&ssl)));
-    } else if (error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) {
-        ek_log("tls: %s refuses us: alert %u", tls.host, ssl.MBEDTLS_PRIVATE(in_msg)[1]);
-        status = EK_EREFUSED;
-    } else if (error == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY || error == MBEDTLS_ERR_SSL_CONN_EOF ||
-               error == 0) {
-        status = EK_ECLOSED;
-    } else if (error == MBEDTLS_ERR_NET_CONN_RESET) {
-        status = EK_EIO;
-    } else {
-        ek_log("tls: %s: error -0x%x", tls.host, (unsigned)-error);
+    if (EK_TLS_COMPATIBLE && error == MBEDTLS_ERR_SSL_ILLEGAL_PARAMETER &&
+        mbedtls_ssl_get_version_number(&ssl) == MBEDTLS_SSL_VERSION_TLS1_2) {
+        tls.no_pss = !tls.no_pss; // the next attempt, see prepare()
     }
-    end(status);
+    end(tls_report(&ssl, tls.host, error, tls_heap.failures != tls.failures));
 }
 
 static bool waits(int result) {
     return result == MBEDTLS_ERR_SSL_WANT_READ || result == MBEDTLS_ERR_SSL_WANT_WRITE;
+}
+
+static void say_open(void) {
+    tls_stats.handshakes++;
+    const char *how = "verified";
+    enum tls_reason reason;
+    if (tls.resuming && !mbedtls_ssl_get_peer_cert(&ssl)) {
+        tls_stats.resumptions++;
+        how = "known by its ticket";
+    } else if (!EK_TLS_VERIFY && mbedtls_ssl_get_verify_result(&ssl) != 0) {
+        ek_log("tls: %s is NOT verified ([tls] verify = false): its certificate %s", tls.host,
+               tls_verify_name(mbedtls_ssl_get_verify_result(&ssl), &reason));
+        return;
+    }
+    ek_log("tls: %s is %s%s, %s, heap %u of %u", tls.host, how,
+           tls_clock_known() ? "" : " (time of day unknown)", mbedtls_ssl_get_version(&ssl),
+           (unsigned)tls_heap.peak, (unsigned)tls_heap.size);
+}
+
+// The server's certificate, which nobody looks at any more and which takes most of the memory.
+static void drop_peer(void) {
+    mbedtls_ssl_session *session = ssl.MBEDTLS_PRIVATE(session);
+    mbedtls_x509_crt *peer = session->MBEDTLS_PRIVATE(peer_cert);
+    session->MBEDTLS_PRIVATE(peer_cert) = NULL;
+    mbedtls_x509_crt_free(peer);
+    tls_free(peer);
 }
 
 static void shake(void) {
@@ -134,17 +144,19 @@ static void shake(void) {
         return;
     }
     ek_timer_stop(&limit);
+    say_open();
+    drop_peer();
     tls.stage = tls_calloc(1, STAGE_BYTES);
     if (!tls.stage) {
         end_by(MBEDTLS_ERR_SSL_ALLOC_FAILED);
         return;
     }
-    handshakes++;
     tls.state = OPEN;
-    ek_log("tls: %s is verified%s, heap %u of %u", tls.host,
-           tls_clock_known() ? "" : " (time of day unknown)", (unsigned)tls_heap.peak,
-           (unsigned)tls_heap.size);
     tls.outer->events->opened(tls.outer->arg);
+}
+
+static bool is_ticket(int result) {
+    return EK_TLS_TICKET_BYTES > 0 && result == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET;
 }
 
 // A record of what is staged. 0, or the error that ended the connection.
@@ -173,6 +185,8 @@ static void carry(void) {
     if (result > 0) {
         tls.due = true;
         tls.outer->events->received(tls.outer->arg, piece, (size_t)result);
+    } else if (is_ticket(result) || result == 0) {
+        tls.due = true; // the ticket is in the session now; a record without data is nothing
     } else if (!waits(result)) {
         end_by(result);
         return;
@@ -207,6 +221,7 @@ static bool turn(void *arg) {
 
 static void on_limit(void *arg) {
     (void)arg;
+    tls_count(TLS_STALL);
     ek_log("tls: %s does not finish the handshake", tls.host);
     end(EK_ETIMEDOUT);
 }
@@ -214,8 +229,12 @@ static void on_limit(void *arg) {
 static void on_date_limit(void *arg) { (void)arg; } // turn() sees it
 
 static void opened(void *arg) {
+    static bool waited; // once per boot: a network without a time server is not to cost more
     ek_timer_start(&limit, HANDSHAKE_US, on_limit, arg);
-    ek_timer_start(&date_limit, DATE_US, on_date_limit, arg);
+    if (!waited && !tls.resuming) {
+        waited = true;
+        ek_timer_start(&date_limit, DATE_US, on_date_limit, arg);
+    }
     tls.state = DATING;
 }
 
@@ -237,76 +256,40 @@ static void closed(void *arg, int status) {
 static const struct ek_stream_events inner_events = {
     .opened = opened, .readable = readable, .writable = writable, .closed = closed};
 
-// Seconds since 1970, for the lower bound; days as in RFC 5280 are no matter here.
-static int64_t seconds_of(const mbedtls_x509_time *time) {
-    int64_t year = time->year - (time->mon <= 2), of_year = (time->mon + 9) % 12;
-    int64_t days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * of_year + 2) / 5 +
-                   time->day - 1 - 719468;
-    return ((days * 24 + time->hour) * 60 + time->min) * 60 + time->sec;
-}
-
-// CA, certificate and key of the device configuration; certificates stay where they lie.
-static int load_identity(void) {
-    size_t len;
-    const uint8_t *data = ek_device_config_data("tls.ca", &len);
-    if (!data) {
-        ek_log("tls: the device configuration has no tls.ca");
-        return EK_ENOENT;
-    }
-    if (mbedtls_x509_crt_parse_der_nocopy(&ca, data, len) != 0) {
-        ek_log("tls: tls.ca cannot be used");
-        return EK_EINVAL;
-    }
-    tls_clock_floor(seconds_of(&ca.valid_from));
-    mbedtls_ssl_conf_ca_chain(&conf, &ca, NULL);
-    data = ek_device_config_data("tls.cert", &len);
-    if (!data) {
-        return EK_OK; // servers that ask for none
-    }
-    if (mbedtls_x509_crt_parse_der_nocopy(&certificate, data, len) != 0) {
-        ek_log("tls: tls.cert cannot be used");
-        return EK_EINVAL;
-    }
-    tls_clock_floor(seconds_of(&certificate.valid_from));
-    data = ek_device_config_data("tls.key", &len);
-    if (!data || mbedtls_pk_parse_key(&key, data, len, NULL, 0, mbedtls_psa_get_random,
-                                      MBEDTLS_PSA_RANDOM_STATE) != 0) {
-        ek_log("tls: tls.key cannot be used");
-        return EK_EINVAL;
-    }
-    return mbedtls_ssl_conf_own_cert(&conf, &certificate, &key) == 0 ? EK_OK : EK_ENOMEM;
-}
-
-// A lower bound of the time says that a certificate has expired, never that it is not yet valid.
-static int on_verified(void *arg, mbedtls_x509_crt *of, int depth, uint32_t *flags) {
-    (void)arg, (void)of, (void)depth;
-    if (!tls_clock_known()) {
-        *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_FUTURE;
-    }
-    return 0;
-}
-
 static int prepare(const char *host) {
+    static const char *protocols[] = {"mqtt", NULL};
     mbedtls_ssl_init(&ssl);
     mbedtls_ssl_config_init(&conf);
-    mbedtls_x509_crt_init(&ca);
-    mbedtls_x509_crt_init(&certificate);
-    mbedtls_pk_init(&key);
     if (psa_crypto_init() != PSA_SUCCESS ||
         mbedtls_ssl_config_defaults(&conf, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
                                     MBEDTLS_SSL_PRESET_DEFAULT) != 0) {
         return EK_ENOMEM;
     }
     mbedtls_ssl_conf_rng(&conf, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
-    mbedtls_ssl_conf_authmode(&conf, MBEDTLS_SSL_VERIFY_REQUIRED);
-    mbedtls_ssl_conf_verify(&conf, on_verified, NULL);
-    int status = load_identity();
+    mbedtls_ssl_conf_min_tls_version(&conf, EK_TLS_MINIMUM_12 ? MBEDTLS_SSL_VERSION_TLS1_2
+                                                              : MBEDTLS_SSL_VERSION_TLS1_3);
+#if EK_TLS_COMPATIBLE
+    // By preference: mbedTLS has no PSS in TLS 1.2, and TLS 1.3 no PKCS #1 in its handshake.
+    // Without PSS after a server has used it in 1.2 all the same.
+    static const uint16_t signatures[] = {
+        MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256, MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
+        MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256, MBEDTLS_TLS1_3_SIG_NONE};
+    static const uint16_t without_pss[] = {MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256,
+                                           MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
+                                           MBEDTLS_TLS1_3_SIG_NONE};
+    mbedtls_ssl_conf_sig_algs(&conf, tls.no_pss ? without_pss : signatures);
+#endif
+    tls_ticket_enable(&conf);
+    int status = tls_identity_load(&conf);
     if (status != EK_OK) {
+        tls_count(TLS_IDENTITY);
         return status;
     }
-    if (mbedtls_ssl_setup(&ssl, &conf) != 0 || mbedtls_ssl_set_hostname(&ssl, host) != 0) {
+    if (mbedtls_ssl_conf_alpn_protocols(&conf, protocols) != 0 ||
+        mbedtls_ssl_setup(&ssl, &conf) != 0 || mbedtls_ssl_set_hostname(&ssl, host) != 0) {
         return EK_ENOMEM;
     }
+    tls.resuming = tls_ticket_offer(&ssl);
     mbedtls_ssl_set_bio(&ssl, NULL, bio_send, bio_receive, NULL);
     return EK_OK;
 }
@@ -315,6 +298,11 @@ int tls_open(struct ek_stream *stream, const char *host, uint16_t port,
              const struct ek_stream_events *events, void *arg) {
     if (stream->state != FREE || tls.state != FREE) {
         return EK_EINVAL;
+    }
+    if (!EK_DEVELOPMENT && ek_random_is_weak()) {
+        tls_count(TLS_ENTROPY);
+        ek_log("tls: refused: random numbers are weak here, and the image is for production");
+        return EK_EREFUSED;
     }
     if (!poller.poll) {
         poller.poll = turn;
@@ -335,8 +323,7 @@ int tls_open(struct ek_stream *stream, const char *host, uint16_t port,
     }
     if (status != EK_OK) {
         if (tls_heap.failures != tls.failures) {
-            ek_log("tls: out of memory: no %u bytes", (unsigned)tls_heap.failed_bytes);
-            status = EK_ENOMEM;
+            status = tls_report(&ssl, host, 0, true);
         }
         release();
     }
@@ -376,10 +363,10 @@ void tls_close(struct ek_stream *stream) {
 }
 
 void tls_get_stats(struct tls_stats *out) {
-    *out = (struct tls_stats){.handshakes = handshakes,
-                              .refusals = refusals,
-                              .heap_size = tls_heap.size,
-                              .heap_live = tls_heap.live,
-                              .heap_peak = tls_heap.peak,
-                              .heap_failures = tls_heap.failures};
+    *out = tls_stats;
+    out->heap_size = tls_heap.size;
+    out->heap_live = tls_heap.live;
+    out->heap_peak = tls_heap.peak;
+    out->heap_failures = tls_heap.failures;
+    out->time = tls_clock_source();
 }

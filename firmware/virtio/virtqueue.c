@@ -1,16 +1,16 @@
 // virtqueue.c: the split virtqueue, driver side. VIRTIO 1.2, section 2.7. One descriptor per
-// buffer; no indirect descriptors, no event index, and so the same for legacy devices.
-// Everything that a device writes is checked: it may be another party's, or broken.
+// buffer, or one chain at a time; no indirect descriptors, no event index, and so the same for
+// legacy devices. Everything that a device writes is checked: it may be another party's, or broken.
 // Left out: devices of the other byte order (legacy on a big-endian machine).
 #include <string.h>
 #include "ek/assert.h"
 #include "ek/dma.h"
 #include "ek/virtio.h"
 
-enum { DESCRIPTOR_WRITE = 1u << 1 };       // VIRTQ_DESC_F_WRITE (2.7.5)
-enum { AVAILABLE_NO_INTERRUPT = 1u << 0 }; // (2.7.6)
-enum { USED_NO_NOTIFY = 1u << 0 };         // (2.7.8)
-enum { FLAGS = 0, INDEX = 1, RING = 2 };   // of both rings, in halfwords
+enum { DESCRIPTOR_NEXT = 1u << 0, DESCRIPTOR_WRITE = 1u << 1 }; // VIRTQ_DESC_F_... (2.7.5)
+enum { AVAILABLE_NO_INTERRUPT = 1u << 0 };                      // (2.7.6)
+enum { USED_NO_NOTIFY = 1u << 0 };                              // (2.7.8)
+enum { FLAGS = 0, INDEX = 1, RING = 2 };                        // of both rings, in halfwords
 _Static_assert((EK_VIRTQUEUE_SIZE & (EK_VIRTQUEUE_SIZE - 1)) == 0, "powers of 2 (2.7)");
 _Static_assert(EK_VIRTQUEUE_SIZE <= 32, "in_flight has 32 bits");
 
@@ -56,6 +56,20 @@ void ek_virtqueue_add(struct ek_virtqueue *queue, uint16_t id, const void *data,
     queue->descriptors[id].flags = access == EK_VIRTQUEUE_DEVICE_WRITES ? DESCRIPTOR_WRITE : 0;
     queue->available[RING + at(queue, queue->added)] = id;
     queue->added++;
+}
+
+void ek_virtqueue_add_chain(struct ek_virtqueue *queue, const struct ek_virtqueue_part *parts,
+                            unsigned count) {
+    ek_assert(count > 0 && count <= queue->size);
+    ek_virtqueue_add(queue, 0, parts[0].data, parts[0].len, parts[0].access);
+    for (uint16_t i = 1; i < count; i++) { // the device sees none of it before the kick
+        queue->descriptors[i].addr = (uintptr_t)parts[i].data;
+        queue->descriptors[i].len = parts[i].len;
+        queue->descriptors[i].flags =
+            parts[i].access == EK_VIRTQUEUE_DEVICE_WRITES ? DESCRIPTOR_WRITE : 0;
+        queue->descriptors[i - 1].flags |= DESCRIPTOR_NEXT;
+        queue->descriptors[i - 1].next = i;
+    }
 }
 
 bool ek_virtqueue_kick(struct ek_virtqueue *queue) {

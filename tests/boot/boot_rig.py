@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeuk.build import BuildResult
 from edgeuk.catalog import find_board, load_catalog
 from edgeuk.resolve import Image
 from edgeuk.run.monitor import Message, Monitor
 from edgeuk.run.process import Process
+from edgeuk.run.qemu import Qemu
 from edgeuk.run.serial import is_serial
 from edgeuk.senml import Reading
 
@@ -41,6 +42,17 @@ period = "100s"
 every = "100ms"
 """  # 1000 units in 100 s, ten readings a second: a step of 1.0 each
 
+# QEMU's thermometer, of the boards that have one there.
+TEMPERATURE = """
+[pipeline]
+statistics = "1s"
+[[sensor]]
+name = "air"
+driver = "tmp105"
+at = "i2c0:0x48"
+every = "200ms"
+"""
+
 Boot = Callable[..., Process]
 Enough = Callable[[list[Message]], bool]
 
@@ -51,6 +63,25 @@ class Built:
 
     image: Image
     result: BuildResult
+
+
+def without_semihosting(built: Built) -> Built:
+    """The same in a machine without a debugger, whom an image could ask to end it."""
+    board = built.image.board
+    assert board.qemu is not None
+    qemu = replace(board.qemu, args=tuple(a for a in board.qemu.args if a != "-semihosting"))
+    return replace(built, image=replace(built.image, board=replace(board, qemu=qemu)))
+
+
+def set_temperature(machine: Process, celsius: float) -> None:
+    """What QEMU's tmp105 measures from now on."""
+    assert isinstance(machine, Qemu)
+    sensor = next(
+        f"/machine/peripheral/{entry['name']}"
+        for entry in machine.qmp("qom-list", path="/machine/peripheral")
+        if "tmp105" in entry["type"]
+    )
+    machine.qmp("qom-set", path=sensor, property="temperature", value=int(celsius * 1000))
 
 
 def unconnected(board: str) -> str:

@@ -339,9 +339,7 @@ every = "1h"
         ("imx8mp-evk", "imx.gpio", "/machine/soc/gpio5", 10),
     ],
 )
-def test_an_edge_wakes_a_sleeping_gateway(
-    gateways, start, broker, monitor, board, kind, path, pin
-):
+def test_an_edge_wakes_a_sleeping_gateway(gateways, start, broker, monitor, board, kind, path, pin):
     built = gateways(board, AWAITED.format(at=f"gpio0:{pin}"))
     machine, qtest = start(built, {"mqtt.port": str(broker.port)})
     collect(monitor, has_readings("door", 1))

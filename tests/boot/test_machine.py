@@ -78,7 +78,7 @@ def test_the_console_says_what_runs_and_where_random_numbers_come_from(gateways,
 def test_a_damaged_device_configuration_is_refused_and_said(gateways, boot, board):
     good = device_config.encode({"name": "gateway", "mqtt.host": "10.0.2.2"})
     machine = boot(gateways(board, QUIET), blob=good[:-2] + b"!\0")
-    machine.wait_line("config: damaged, ignored", LIMIT_S)
+    machine.wait_line("is damaged: no name, no broker", LIMIT_S)
     machine.wait_line(unconnected(board), LIMIT_S)
 
 

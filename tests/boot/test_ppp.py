@@ -6,10 +6,12 @@ import pytest
 from boot_rig import (
     LIMIT_S,
     NETWORKED_EMULATED,
+    TEMPERATURE,
     WAVE,
     collect,
     has_readings,
     readings,
+    set_temperature,
     statistics,
 )
 
@@ -18,23 +20,14 @@ from edgeuk.catalog import find_board, load_catalog
 CATALOG = load_catalog()
 QEMU = {name: find_board(CATALOG, name).qemu for name in NETWORKED_EMULATED}
 BOARDS = [name for name, qemu in QEMU.items() if qemu is not None and qemu.modem_serial]
-TEMPERATURE = """
-[[sensor]]
-name = "air"
-driver = "tmp105"
-at = "i2c0:0x48"
-every = "200ms"
-"""
 
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_readings_of_a_chip_arrive_over_ppp(gateways, boot, broker, monitor, board):
     machine = boot(gateways(board, TEMPERATURE), {"mqtt.port": str(broker.port)})
     machine.wait_line("10.0.2.15/32 gateway 10.0.2.2 (PPP)", LIMIT_S)
-    entries = machine.qmp("qom-list", path="/machine/peripheral")
-    chip = next(f"/machine/peripheral/{e['name']}" for e in entries if "tmp105" in e["type"])
     for celsius in (21.5, -12.25, 127.875):
-        machine.qmp("qom-set", path=chip, property="temperature", value=int(celsius * 1000))
+        set_temperature(machine, celsius)
         collect(monitor, lambda m, v=celsius: [r.value for r in readings(m, "air")][-3:] == [v] * 3)
 
 

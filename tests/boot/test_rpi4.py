@@ -10,7 +10,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from boot_rig import LIMIT_S, collect, readings
+from boot_rig import LIMIT_S, TEMPERATURE, set_temperature
 from elftools.elf.elffile import ELFFile
 
 from edgeuk.catalog import load_catalog
@@ -19,13 +19,6 @@ from edgeuk.paths import data_roots
 
 BOARD = "rpi4"
 EXIT_PANIC = 101  # firmware/include/ek/panic.h
-TEMPERATURE = """
-[[sensor]]
-name = "air"
-driver = "tmp105"
-at = "i2c0:0x48"
-every = "200ms"
-"""
 SENSOR = """
 [[sensor]]
 name = "raw{addr}"
@@ -90,37 +83,11 @@ def drivers(tmp_path_factory):
 def machine(gateways, boot, drivers):
     """An image that reads at these addresses, running."""
 
-    def make(*addresses, values=None, semihosting=True):
+    def make(*addresses, values=None):
         built = gateways(BOARD, "".join(SENSOR.format(addr=a) for a in addresses), drivers)
-        if not semihosting:
-            qemu = built.image.board.qemu
-            args = tuple(a for a in qemu.args if a != "-semihosting")
-            board = replace(built.image.board, qemu=replace(qemu, args=args))
-            built = replace(built, image=replace(built.image, board=board))
         return boot(built, {"mqtt.host": ""} | (values or {}))
 
     return make
-
-
-def set_temperature(machine, celsius):
-    sensor = next(
-        f"/machine/peripheral/{entry['name']}"
-        for entry in machine.qmp("qom-list", path="/machine/peripheral")
-        if "tmp105" in entry["type"]
-    )
-    machine.qmp("qom-set", path=sensor, property="temperature", value=int(celsius * 1000))
-
-
-def test_readings_follow_the_sensor(gateways, boot, broker, monitor):
-    machine = boot(gateways(BOARD, TEMPERATURE), {"mqtt.port": str(broker.port)})
-    for celsius in (21.5, -12.25, 99.5):
-        set_temperature(machine, celsius)
-        wanted = [celsius] * 3
-        messages = collect(
-            monitor,
-            lambda m, wanted=wanted: [r.value for r in readings(m, "air")][-3:] == wanted,
-        )
-    assert {(r.unit, r.quality) for r in readings(messages, "air")} == {("Cel", "")}
 
 
 def test_the_bus_gives_what_the_sensor_measures(machine):
@@ -145,12 +112,6 @@ def test_what_qemu_lacks_is_survived(machine):
     assert "entropy clock jitter (weak)" in text
     assert text.count("edgeuk rpi4 ") == 1
     assert "panic" not in text
-
-
-def test_without_a_debugger_an_exit_is_a_reset(machine):
-    running = machine("0x48", values={"exit.after_s": "1"}, semihosting=False)
-    assert running.wait(LIMIT_S) == 0  # QEMU ends at a reset: -no-reboot
-    assert "exit.after_s is over" in running.lines[-1]
 
 
 def test_a_panic_ends_in_a_reset(machine):

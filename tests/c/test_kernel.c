@@ -104,28 +104,6 @@ static void format_lines(void) {
     }
 }
 
-// Blobs in hex on lines; prints the status and the values of two keys, the first in hex.
-static void config_lines(void) {
-    static char line[20000];
-    while (fgets(line, sizeof line, stdin)) {
-        size_t len = strcspn(line, "\n") / 2;
-        uint8_t *blob = malloc(len > 0 ? len : 1);
-        for (size_t i = 0; i < len; i++) {
-            unsigned byte;
-            sscanf(line + 2 * i, "%2x", &byte);
-            blob[i] = (uint8_t)byte;
-        }
-        int status = device_config_use(blob, len);
-        printf("%d\t", status);
-        for (const char *p = ek_device_config("name", "(none)"); *p != 0; p++) {
-            printf("%02x", (uint8_t)*p);
-        }
-        printf("\t%u\n", ek_device_config_u32("mqtt.port", 1883));
-        device_config_use(NULL, 0);
-        free(blob);
-    }
-}
-
 static struct ek_timer timers[4];
 static void fire(void *arg) {
     printf("%s at %llu\n", (const char *)arg, (unsigned long long)now_us);
@@ -218,8 +196,6 @@ int main(int argc, char **argv) {
     const char *command = argc > 1 ? argv[1] : "";
     if (strcmp(command, "format") == 0) {
         format_lines();
-    } else if (strcmp(command, "config") == 0) {
-        config_lines();
     } else if (strcmp(command, "timers") == 0) {
         timer_scenario();
     } else if (strcmp(command, "loop") == 0) {
@@ -235,8 +211,9 @@ int main(int argc, char **argv) {
         now_us = 12345678;
         ek_log("%s", argv[2]);
     } else if (strcmp(command, "panic") == 0) {
-        // Header with the CRC of the payload, computed by zlib.
-        static const uint8_t blob[] = "EKC1\x10\0\0\0\xa3\x3f\x69\x8a"
+        // The CRC computed by zlib; lengths, sequence number 1, no flags.
+        static const uint8_t blob[] = "EKC2\x90\xec\x8a\xd6"
+                                      "\x10\0\x10\0\1\0\0\0\0\0\0\0"
                                       "exit.on_panic=1";
         if (argc > 2) {
             device_config_use(blob, sizeof blob);

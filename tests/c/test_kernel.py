@@ -1,12 +1,9 @@
 """The kernel's files, compiled for the host with sanitizers and driven by test_kernel.c.
 
-Expected values come from Python's own formatting and zlib, from RFC 8439, or from the rule tested.
+Expected values come from Python's own formatting, from RFC 8439, or from the rule tested.
 """
 
-import random
-import struct
 import subprocess
-import zlib
 from pathlib import Path
 
 import pytest
@@ -14,9 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 ROOT = Path(__file__).parents[2]
-OK, ENOENT, EPROTO = 0, -5, -6
 PANIC = 101  # EK_EXIT_PANIC
-BLOBS = 2000  # mutated configurations per run
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +23,8 @@ def kernel(tmp_path_factory):
     warnings = ["-Wall", "-Wextra", "-Werror"]
     # gcc has no __FILE_NAME__ before version 12.
     names = ["-D__FILE_NAME__=__FILE__", "-Wno-builtin-macro-redefined"]
-    includes = [f"-I{firmware}", f"-I{firmware}/include"]
+    (program.parent / "config.h").write_text("")
+    includes = [f"-I{firmware}", f"-I{firmware}/include", f"-I{program.parent}"]
     argv = ["cc", *flags, *warnings, *names, *includes, *sources, "-o", program]
     subprocess.run(argv, check=True, timeout=120)
 
@@ -165,70 +161,3 @@ def test_a_panic_says_why_and_where_and_resets(kernel):
     said = ["[    0.000000] panic: asked to, 7", "[    0.000000]   at 0x1234"]
     assert kernel("panic", status=77) == said  # arch_reset()
     assert kernel("panic", "exit.on_panic", status=PANIC) == said
-
-
-def blob(payload: bytes) -> bytes:
-    return b"EKC1" + struct.pack("<II", len(payload), zlib.crc32(payload)) + payload
-
-
-def configured(kernel, blobs: list[bytes]) -> list[tuple[int, str, int]]:
-    """Status, `name` and `mqtt.port` of each blob."""
-    lines = kernel("config", stdin="".join(b.hex() + "\n" for b in blobs))
-    rows = [line.split("\t") for line in lines]
-    return [(int(s), bytes.fromhex(name).decode("latin-1"), int(port)) for s, name, port in rows]
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (blob(b"name=a\0mqtt.port=8883\0"), (OK, "a", 8883)),
-        (blob(b"name=a\0name=b\0"), (OK, "a", 1883)),  # the first counts
-        (blob(b"name=\0mqtt.port=\0"), (OK, "", 1883)),
-        (blob(b"\0\0=\0name\0name=x=y\0"), (OK, "x=y", 1883)),
-        (blob(b"names=a\0mqtt.port=0x10\0"), (OK, "(none)", 1883)),
-        (blob(b"mqtt.port=4294967295\0"), (OK, "(none)", 2**32 - 1)),
-        (blob(b"mqtt.port=4294967296\0"), (OK, "(none)", 1883)),
-        (blob(b""), (OK, "(none)", 1883)),
-        (blob(b"name=a\0") + b"\xff" * 100, (OK, "a", 1883)),  # a page holds more than the blob
-        (blob(b"name=a"), (EPROTO, "(none)", 1883)),  # not terminated
-        (blob(b"name=" + b"a" * 4078 + b"\0"), (OK, "a" * 4078, 1883)),  # 4096 bytes in all
-        (blob(b"name=" + b"a" * 4079 + b"\0"), (EPROTO, "(none)", 1883)),
-        (blob(b"name=a\0")[:-1], (EPROTO, "(none)", 1883)),
-        (b"EKC1" + b"\xff" * 8 + b"name=a\0", (EPROTO, "(none)", 1883)),
-        (b"EKC2" + blob(b"name=a\0")[4:], (ENOENT, "(none)", 1883)),
-        (b"EKC1\0\0\0", (ENOENT, "(none)", 1883)),
-        (b"", (ENOENT, "(none)", 1883)),
-        (b"\xff" * 64, (ENOENT, "(none)", 1883)),
-    ],
-)
-def test_a_configuration_is_believed_only_when_it_is_whole(kernel, data, expected):
-    assert configured(kernel, [data]) == [expected]
-
-
-def test_mutated_configurations_are_refused_without_harm(kernel, request):
-    seed = int(request.config.getoption("--seed", None) or random.randrange(2**32))
-    print(f"seed {seed}")
-    rng = random.Random(seed)
-    good = blob(b"name=a\0mqtt.port=8883\0mqtt.host=broker\0")
-    blobs = []
-    for _ in range(BLOBS):
-        data = bytearray(good[: rng.randrange(len(good) + 1)] if rng.random() < 0.3 else good)
-        for _ in range(rng.randrange(4)):
-            if data:
-                data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-        if rng.random() < 0.5:  # make the checksum right again, to get past it
-            data = bytearray(blob(bytes(data[12:])))
-        blobs.append(bytes(data))
-    for data, (status, name, port) in zip(blobs, configured(kernel, blobs), strict=True):
-        length = int.from_bytes(data[4:8], "little")
-        payload = data[12 : 12 + length]
-        whole = (
-            len(data) >= 12
-            and data[:4] == b"EKC1"
-            and length <= len(data) - 12
-            and zlib.crc32(payload) == int.from_bytes(data[8:12], "little")
-            and (length == 0 or payload.endswith(b"\0"))
-        )
-        assert (status == OK) == whole, data.hex()
-        if not whole:
-            assert (name, port) == ("(none)", 1883), data.hex()

@@ -45,6 +45,7 @@ const struct ek_watchdog ek_role_watchdog = {&mute, NULL};
 const struct ek_watchdog ek_role_watchdog = {&ops, NULL};
 #endif
 
+const char ek_board_name[] = "test";
 const uint8_t *arch_device_config(size_t *size_max) {
     *size_max = 0;
     return NULL;

@@ -23,7 +23,8 @@ def watchdog(tmp_path_factory):
         flags = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-Wall", "-Wextra"]
         names = ("watchdog.c", "format.c", "device_config.c")
         sources = [*(firmware / "kernel" / n for n in names), Path(__file__).with_suffix(".c")]
-        includes = [f"-I{firmware}", f"-I{firmware}/include"]
+        (out.parent / "config.h").write_text("")
+        includes = [f"-I{firmware}", f"-I{firmware}/include", f"-I{out.parent}"]
         argv = ["cc", *flags, "-Werror", *define.split(), *includes, *sources, "-o", out]
         subprocess.run(argv, check=True, timeout=120)
         return out

@@ -69,9 +69,31 @@ BAD_4 = {
     "DISCONNECT": "e000",
     "SUBACK with code 3": "9003fffc03",
     "wildcard in topic": "300300012b",
-    "larger than receive": "30ff01",
+    "an acknowledgement larger than receive": "40ff01",
     "second CONNACK": "20020000",
 }
+
+
+@pytest.mark.parametrize("how", ["at once", "bytes"])
+@pytest.mark.parametrize(("header", "identifier", "answer"), [
+    ("30", "", []),
+    ("32", "0007", ["sent 40020007"]),
+    ("34", "0007", ["sent 50020007"]),
+])  # fmt: skip
+def test_311_passes_over_a_message_larger_than_receive(
+    device: Device, header: str, identifier: str, answer: list[str], how: str
+) -> None:
+    """And takes the next one."""
+    device.connect(4)
+    body = bytes.fromhex("000161" + identifier).ljust(400, b"x")
+    small = bytes.fromhex("3004000161") + b"y"
+    packets = bytes.fromhex(header + "9003") + body + small
+    if how == "bytes":
+        events = [e for byte in packets for e in device.receive(bytes([byte]))]
+    else:
+        events = device.receive(packets)
+    assert [e for e in events if e.startswith("sent")] == answer
+    assert [e.split()[0] for e in events if not e.startswith("sent")] == ["message"]
 
 
 @pytest.mark.parametrize("name", BAD_4)

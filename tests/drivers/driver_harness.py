@@ -81,6 +81,12 @@ CLASSES: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "entropy": {"init": ("", "int"), "read": ("uint8_t *data, size_t len", "int")},
+    "storage": {
+        "init": ("uint64_t *size, uint32_t *unit", "int"),
+        "read": ("uint64_t at, uint8_t *data, size_t len", "int"),
+        "write": ("uint64_t at, const uint8_t *data, size_t len", "int"),
+    },
+    "device_key": {"read": ("uint8_t *key", "int")},
     "power": {"exit": ("int code", "void"), "reset": ("", "void")},
     "sensor": {"init": ("", "int"), "poll": ("", "void")},
     "rtc": {

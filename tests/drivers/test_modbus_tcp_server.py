@@ -11,7 +11,6 @@ import socket
 import struct
 import subprocess
 import threading
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pytest
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from edgeuk.device_config import encode
 from edgeuk.drivers.modbus_tcp.host import plan
 from edgeuk.plan import SensorSpec
 
@@ -136,6 +136,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     polls = ", ".join(f"&{poll.symbol}" for poll in made.polls)
     code = made.c_code + f"static const struct modbus_tcp *const polls[] = {{{polls}}};\n"
     (folder / "tables.h").write_text(code)
+    (folder / "config.h").write_text("")
     sources = [
         Path(__file__).with_name("modbus_tcp") / "host.c",
         ROOT / "tests/c/net/devices.c",
@@ -170,8 +171,7 @@ def port() -> int:
 
 @pytest.fixture
 def client(program: Path, port: int, tmp_path: Path) -> Iterator[Client]:
-    payload = f"server.main=localhost:{port}\0".encode()  # a name: goes through the resolver
-    blob = b"EKC1" + struct.pack("<II", len(payload), zlib.crc32(payload)) + payload
+    blob = encode({"server.main": f"localhost:{port}"})  # a name: goes through the resolver
     (tmp_path / "config").write_bytes(blob)
     running = Client(program, tmp_path / "config")
     yield running

@@ -36,6 +36,7 @@ void reset(void) {
     REG(UART + 0x500) = 4;          // ENABLE
     REG(UART + 0x524) = 0x01d7e000; // BAUDRATE: 115200
     REG(UART + 0x008) = 1;          // STARTTX
+    REG(UART + 0x000) = 1;          // STARTRX
 #endif
     put("hello " VERSION "\r\n");
 #ifdef CRASH
@@ -45,6 +46,13 @@ void reset(void) {
 #endif
     for (;;) {
         tick();
+#ifndef STM32                    // what is typed comes back
+        if (REG(UART + 0x108)) { // EVENTS_RXDRDY
+            REG(UART + 0x108) = 0;
+            const char back[] = {(char)REG(UART + 0x518), 0};
+            put(back);
+        }
+#endif
     }
 }
 

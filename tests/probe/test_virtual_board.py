@@ -1,6 +1,7 @@
 """Virtual boards under stock pyOCD, run as a program, and pyOCD in this process: nRF51 in QEMU, the
 other chips in Unicorn. What is flashed is compared with what the board keeps on disk."""
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from probe_rig import image, state, wait_console, wait_for
 
+from edgeuk.cli.app import run
 from edgeuk.errors import DeviceError, UsageError
 from edgeuk.probe import client, storage
 from edgeuk.probe.gdb import Gdb
@@ -196,12 +198,38 @@ def test_a_killed_daemon_is_noticed_takes_qemu_with_it_and_can_be_started_again(
     with client.Connection("b") as connection:
         os.kill(daemon, signal.SIGKILL)
         wait_for(lambda: storage.start_time(daemon) == "")
-        with pytest.raises(DeviceError, match=r"the daemon of .* has ended \[E0818\]"):
+        with pytest.raises(DeviceError, match=r"the daemon of .* has ended \[E0818\]") as error:
             connection.ask("status")
+    assert error.value.hint == "edgeuk board start b starts it again"
     wait_for(lambda: storage.start_time(qemu) == "")
-    assert state("b") == "dead"
+    assert client.boards() == []  # it was said, and cleared away
+    assert [
+        p.name for p in storage.board_folder("b").iterdir() if p.suffix in (".json", ".sock")
+    ] == []
     assert client.start("b", "nrf51")
     wait_console("b", b"hello v1\r\n")
+
+
+def test_the_next_command_tells_of_a_killed_daemon_and_clears_it_away(start, capsys):
+    start("b", "k64f")
+    daemon = storage.read_record("b").pid
+    os.kill(daemon, signal.SIGKILL)
+    wait_for(lambda: storage.start_time(daemon) == "")
+    assert run(["board", "reset", "b"]) == 3
+    said = capsys.readouterr().err
+    assert f"the daemon of virtual board `b` (process {daemon}) has ended [E0818]" in said
+    assert "hint: edgeuk board start b starts it again" in said
+    assert run(["board", "reset", "b"]) == 3
+    assert "virtual board `b` does not run [E0817]\nhint: edgeuk board start b" in (
+        capsys.readouterr().err
+    )
+    start("b", "k64f")
+    os.kill(storage.read_record("b").pid, signal.SIGKILL)
+    wait_for(lambda: not storage.is_alive(storage.read_record("b")))
+    assert run(["board", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["boards"][0]["state"] == "dead"
+    assert run(["board", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["boards"] == []
 
 
 def test_a_qemu_that_does_not_start_is_said(home, monkeypatch, tmp_path):
@@ -225,6 +253,82 @@ def test_pins_are_driven_from_outside(start, pyocd, firmware):
             connection.ask("pin", pin=17, level=level)
             assert bool(connection.ask("r", a=gpio_in, w=32) >> 17 & 1) == level
         connection.ask("close")
+
+
+@pytest.fixture
+def flashed(start, pyocd, firmware):
+    """A board `b` that runs firmware.c."""
+    start("b", "nrf51")
+    pyocd("flash", "-t", "nrf51", "--probe", "virtual:b", firmware("v1"))
+    wait_console("b", b"hello v1\r\n")
+
+
+def test_the_command_line_types_shows_resets_and_switches(flashed, capfdbinary):
+    assert run(["board", "type", "b", r"abc\n\xe9"]) == 0
+    wait_console("b", b"hello v1\r\nabc\n\xe9")
+    assert run(["board", "console", "b"]) == 0
+    assert capfdbinary.readouterr().out == b"hello v1\r\nabc\n\xe9"
+    assert run(["board", "reset", "b"]) == 0
+    wait_console("b", b"hello v1\r\n")
+    assert run(["board", "console", "b"]) == 0
+    assert capfdbinary.readouterr().out == b"hello v1\r\n"
+    assert run(["board", "power", "b", "off"]) == 0
+    assert state("b") == "off"
+    assert run(["board", "type", "b", "a"]) == 3
+    assert b"the board is switched off" in capfdbinary.readouterr().err
+    assert run(["board", "power", "b", "on"]) == 0
+    wait_console("b", b"hello v1\r\n")
+    assert run(["board", "power", "b", "maybe"]) == 2
+    for wrong in (r"\u20ac", r"\x"):
+        assert run(["board", "type", "b", wrong]) == 2
+
+
+def test_pins_are_driven_and_seen_from_the_command_line(flashed, capsys):
+    pin_cnf, outset = 0x50000700, 0x50000508  # nRF51 Reference Manual 3.0, GPIO
+    with client.Connection("b") as connection:
+        connection.ask("open")
+        connection.post("w", a=pin_cnf + 4 * 17, v=0, w=32)  # input, connected
+        connection.post("w", a=pin_cnf + 4 * 21, v=3, w=32)  # output
+        connection.ask("close")
+        for level in "101":
+            assert run(["board", "pin", "b", "17", level]) == 0
+            assert run(["board", "pin", "b", "17"]) == 0
+            assert capsys.readouterr().out == f"{level}\n"
+        assert not connection.ask("pin", pin=21)
+        connection.ask("open")
+        connection.ask("w", a=outset, v=1 << 21, w=32)
+        assert connection.ask("pin", pin=21)
+    assert run(["board", "pin", "b", "40"]) == 3
+    assert "this board's pin 40 cannot be seen" in capsys.readouterr().err
+
+
+def test_properties_of_qemus_devices_are_changed_and_read(flashed, capsys):
+    """The nRF51 of QEMU has no sensor; its machine has properties like any device."""
+    where = ["board", "property", "b", "/machine", "dump-guest-core"]
+    for value in ("false", "true"):
+        assert run([*where, value]) == 0
+        assert run(where) == 0
+        assert capsys.readouterr().out == f"{value}\n"
+    assert run([*where, "warm"]) == 2
+    assert "`warm` is no value" in capsys.readouterr().err
+    assert run(["board", "property", "b", "/machine/nothing", "x", "1"]) == 3
+    assert "QEMU refuses qom-set: " in capsys.readouterr().err
+
+
+def test_the_serial_port_is_a_device_of_this_machine(flashed):
+    argv = [sys.executable, "-m", "edgeuk", "board", "serial", "b"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as serial:
+        path = serial.stdout.readline().decode().strip()
+        line = os.open(path, os.O_RDWR | os.O_NOCTTY)
+        try:
+            os.write(line, b"xyz")
+            found = b""
+            while not found.endswith(b"xyz"):
+                found += os.read(line, 100)
+        finally:
+            os.close(line)
+            serial.send_signal(signal.SIGINT)
+    assert serial.returncode == 130
 
 
 def test_two_starts_at_once_make_one_board(home):

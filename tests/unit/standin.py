@@ -70,7 +70,12 @@ FILES = {
     "drivers/thermometer/thermometer.c": '#include "thermometer.h"\n'
     "const struct ek_sensor_ops thermometer_ops = {0};\n",
 }
-SIZES = {"stack_bytes": 4096, "message_bytes": 1024, "cpu_clock_hz": 12_000_000}
+SIZES = {
+    "stack_bytes": 4096,
+    "tls_stack_bytes": 0,
+    "message_bytes": 1024,
+    "cpu_clock_hz": 12_000_000,
+}
 
 
 def write(folder: Path) -> Path:

@@ -16,7 +16,6 @@ from edgeuk import build as build_module
 from edgeuk import cache, ninja, toolchain
 from edgeuk.build import build
 from edgeuk.errors import BuildError, ToolError
-from edgeuk.run.backtrace import functions, named
 from tests.unit import standin
 
 ROOT = Path(__file__).parents[2]
@@ -55,14 +54,6 @@ def test_first_build_makes_every_output(source, tmp_path):
     record = json.loads((tmp_path / "out/build.json").read_text())
     assert record["sha256"] == result.sha256
     assert record["flash_bytes"] == result.flash_bytes
-
-
-def test_addresses_of_a_backtrace_get_names_from_the_debug_image(source, tmp_path):
-    result = build(standin.image(source), tmp_path / "out")
-    known = functions(result.debug)
-    start, _, name = next(f for f in known if f[1] > f[0])
-    assert named(f"  |   at {start + 2:#x}", known) == f"  |   at {start + 2:#x} {name}"
-    assert functions(result.debug.parent / "none") == functions(source) == []
 
 
 def test_build_of_the_same_starts_no_program(source, tmp_path, monkeypatch):

@@ -67,7 +67,12 @@ def test_one_that_is_missing_is_refused_with_its_package(places):
         emulator.find(BINARY, 10)
 
 
-def test_a_distribution_without_known_backports_is_named(monkeypatch):
+def test_nothing_is_fetched_where_the_system_has_a_newer_one(places):
+    path = program(places[0], "10.0.2").rename(places[0] / "qemu-system-aarch64")
+    assert emulator.fetch() == f"QEMU 10 {path}"
+
+
+def test_a_distribution_without_known_backports_is_named(places, monkeypatch):
     monkeypatch.setattr(apt, "codename", lambda: "plucky")
     with pytest.raises(ToolError, match="no backports are known for `plucky`"):
         emulator.fetch()

@@ -15,10 +15,11 @@ import pytest
 from edgeuk.cli.app import run
 from edgeuk.errors import BuildError, DeviceError, UsageError, VerificationError
 from edgeuk.flash import card, disks, fat
-from edgeuk.flash.plan import pieces_of
+from edgeuk.flash.plan import Piece, pieces_of
 from edgeuk.pack import elf
 
-FIRMWARE = ("start4.elf", "fixup4.dat", "bcm2711-rpi-4-b.dtb", "overlays/disable-bt.dtbo")
+FIRMWARE = ("start4.elf", "fixup4.dat", "bcm2711-rpi-4-b.dtb", "overlays/some-thing.dtbo")
+MB = 1 << 20
 SPECIAL = dict(size=64 << 20, label="SLOT-A", hidden_sectors=2048)
 
 
@@ -225,6 +226,99 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
     assert caught.value.hint == "the disk is full, or the card is smaller than it says"
 
 
+def system(*argv):
+    """A command that only root may run; skips the test where it does not work."""
+    path = f"{os.environ['PATH']}:/sbin:/usr/sbin"
+    try:
+        return subprocess.run(
+            argv, capture_output=True, text=True, check=True, timeout=60, env={"PATH": path}
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError) as e:
+        pytest.skip(f"needs root, mount and losetup: {e}")
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Make a disk of the kernel's; beyond `holds` bytes it fails, as a card that is pulled out."""
+    folder, devices = tmp_path / "medium", []
+    folder.mkdir()
+
+    def make(size, holds=512 << 20):
+        system("mount", "-t", "tmpfs", "-o", f"size={holds}", "tmpfs", str(folder))
+        with (folder / "disk").open("wb") as file:
+            file.truncate(size)
+        devices.append(system("losetup", "--find", "--show", str(folder / "disk")))
+        return Path(devices[0]), folder / "disk"
+
+    yield make
+    if os.path.ismount(folder):
+        for device in devices:
+            system("losetup", "--detach", device)
+        system("umount", str(folder))
+
+
+def test_a_disk_that_breaks_off_in_the_middle_has_no_partition_table(disk):
+    """A real block device, of the kernel's loop driver: its medium is full after 1 MB."""
+    path, medium = disk(card.SIZE + MB, holds=MB)
+    with medium.open("r+b") as file:
+        file.write(card.make({})[0].data)  # it booted once
+    extents = card.make(card.boot_files(boot()))
+    with pytest.raises(DeviceError, match=r"writing failed: .* \[E0810\]") as caught:
+        card.write(path, extents, lambda done, total: None, card.identify(path))
+    assert caught.value.hint == "was the card pulled out? It does not boot now; write again"
+    assert first_sector(medium) == bytes(512)
+
+
+def test_a_disk_gets_the_card_and_loses_what_was_left_of_another_partition_table(disk):
+    """GPT (UEFI 2.10, 5.3) has a copy in the last sectors, from which systems would mend it."""
+    path, medium = disk(card.SIZE + 4 * MB)
+    for place, text in ((512, b"EFI PART"), (-512, b"EFI PART"), (-2 * MB, b"somebody's")):
+        with medium.open("r+b") as file:
+            file.seek(place, os.SEEK_SET if place > 0 else os.SEEK_END)
+            file.write(text)
+    extents = card.make(card.boot_files(boot()))
+    card.write(path, extents, lambda done, total: None, card.identify(path))
+    data = medium.read_bytes()
+    assert data.count(b"EFI PART") == 0
+    assert data[-2 * MB :].startswith(b"somebody's")  # what is not ours is left
+    for extent in extents:
+        assert data[extent.offset :].startswith(extent.data)
+
+
+def test_a_disk_that_is_in_use_is_not_opened(disk):
+    path, medium = disk(card.SIZE)
+    handle = os.open(path, os.O_RDWR | os.O_EXCL)
+    try:
+        with pytest.raises(DeviceError, match=r"device or resource busy \[E0810\]") as caught:
+            card.write(path, card.make({}), lambda done, total: None, card.identify(path))
+    finally:
+        os.close(handle)
+    assert caught.value.hint == "the system uses it: unmount it first"
+    assert not any(medium.read_bytes()[:MB])
+
+
+def test_a_full_disk_of_files_is_said_and_what_is_there_does_not_boot(tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    system("mount", "-t", "tmpfs", "-o", f"size={MB}", "tmpfs", str(folder))
+    try:
+        extents = card.make(card.boot_files(boot()))
+        with pytest.raises(DeviceError, match="no space left on device") as caught:
+            card.write(folder / "card", extents, lambda done, total: None)
+        assert first_sector(folder / "card") == bytes(512)
+    finally:
+        system("umount", str(folder))
+    assert caught.value.hint == "the disk is full, or the card is smaller than it says"
+
+
+def test_pieces_that_lie_far_apart_are_refused_before_memory_is_taken():
+    far = [Piece(0x80000, b"code", "image"), Piece(1 << 46, b"data", "image")]
+    with pytest.raises(BuildError, match=r"the image has 70,368,743,653,380 bytes, its slot 2"):
+        card.flatten(far)
+    near = [Piece(0x80000, b"code", "image"), Piece(0x80008, b"data", "image")]
+    assert card.flatten(near) == (b"code\0\0\0\0data", 0x80000)
+
+
 # /sys/block as the kernel shows it: name, removable, size in sectors, and what else matters.
 def tree(root, name, *, removable="1", size=1 << 24, parts=0, number=8, card_type="", ro="0"):
     folder = root / "sys/block" / name
@@ -326,7 +420,7 @@ def test_the_command_writes_a_card_whose_kernel_is_the_image(rpi4, capsys):
     assert kernel[: len(piece.data)] == piece.data
     assert not any(kernel[len(piece.data) :])
     assert said["done"]
-    assert said["files"]["overlays/disable-bt.dtbo"] == len("overlays/disable-bt.dtbo")
+    assert said["files"]["bcm2711-rpi-4-b.dtb"] == len("bcm2711-rpi-4-b.dtb")
 
 
 def test_a_dry_run_makes_no_file(rpi4, capsys):
@@ -343,7 +437,19 @@ def test_missing_firmware_names_every_file_and_the_cure(rpi4, capsys):
     assert run(argv) == 3
     said = capsys.readouterr().err
     assert "files of the boot firmware are missing [E0811]: start4.elf, fixup4.dat" in said
-    assert "hint: apt-get install raspi-firmware; or --firmware-dir" in said
+    assert "--firmware-dir with the folder `boot` of github.com/raspberrypi/firmware" in said
+    assert not to.exists()
+
+
+def test_an_image_larger_than_its_slot_is_refused_and_makes_no_file(rpi4, capsys):
+    argv, to, image, _ = rpi4
+    code = bytes(card.KERNEL_ROOM + 1)
+    segment = elf.Segment(elf.PT_LOAD, 5, 0x80000, 0x80000, len(code), 4, code)
+    image.write_bytes(elf.pack(elf.Elf(elf.CLASS_64, 183, 0, 0x80000, (segment,), ())))
+    assert run(argv) == 1
+    said = capsys.readouterr().err
+    assert "the image has 2,097,153 bytes, its slot 2,097,152 [E0808]" in said
+    assert "hint: `edgeuk size` shows what takes the room" in said
     assert not to.exists()
 
 

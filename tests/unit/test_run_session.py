@@ -11,7 +11,6 @@ import pytest
 
 from edgeuk.errors import DeviceError, UsageError
 from edgeuk.run import monitor
-from edgeuk.run.backtrace import named
 from edgeuk.run.broker import Broker, PortTakenError, check_port, free_port
 from edgeuk.run.session import Uplink, broker_of, localised, uplink
 
@@ -142,14 +141,3 @@ def test_a_board_without_a_network_gets_none():
 def test_a_network_too_small_for_a_router_is_said():
     with pytest.raises(DeviceError, match="no room"):
         uplink(QEMU, {"net.address": "10.1.2.1", "net.prefix": "32"})
-
-
-def test_a_backtrace_gets_names_where_they_are_known():
-    known = [(0x100, 0x110, "first"), (0x110, 0x130, "second")]
-    text = "panic: broken\n[ 0.1]   at 0x104\n  at 0x110\n  at 0x111\n  at 0x200\nlook at 0x104 now"
-    assert named(text, known) == (
-        "panic: broken\n[ 0.1]   at 0x104 first\n"
-        "  at 0x110 first\n"  # behind a call that is the last instruction
-        "  at 0x111 second\n  at 0x200\nlook at 0x104 now"
-    )
-    assert named(text, []) == text

@@ -39,6 +39,7 @@ void publisher_start(void) {
     (void)ek_format(base, sizeof base, "%s/", topic[0] != '\0' ? topic : name);
     size_t size;
     uint8_t *out = frames_payload(&size);
-    (void)frames_send(FRAME_BOOT, (size_t)ek_format((char *)out, size, "%s", kernel_boot_report()));
+    (void)frames_send(FRAME_BOOT, (size_t)ek_format((char *)out, size, "%s%s", kernel_boot_report(),
+                                                    kernel_config_report()));
     pipeline_on_ready(ready);
 }

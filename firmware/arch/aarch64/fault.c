@@ -9,6 +9,8 @@ struct frame_record {
     uintptr_t return_address;
 };
 
+enum { BRK = 0x3c, TRAP = 0x5500 }; // exception class; clang's checks: BRK #(0x5500 + kind)
+
 // What was interrupted; pc 0: nothing yet.
 static struct {
     uintptr_t pc;
@@ -44,6 +46,9 @@ _Noreturn void aarch64_fault(unsigned kind, const struct frame_record *frame, ui
     uint64_t syndrome = READ_SYSTEM("esr_el1");
     interrupted.pc = READ_SYSTEM("elr_el1");
     interrupted.frame = frame;
+    if (kind == 0 && (syndrome >> 26 & 0x3f) == BRK && (syndrome & 0xff00) == TRAP) {
+        ek_panic_trap(syndrome & 0xff, interrupted.pc);
+    }
     bool overflow = sp < (uintptr_t)__stack_bottom + 1024; // as in start.S
     ek_panic("%s%s: pc 0x%lx sp 0x%lx esr 0x%lx far 0x%lx", class_name(kind, syndrome),
              overflow ? ", stack overflow" : "", (unsigned long)interrupted.pc, (unsigned long)sp,

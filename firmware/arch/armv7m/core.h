@@ -4,7 +4,6 @@
 #define ARMV7M_CORE_H
 #include <stdint.h>
 #include "arch/thumb/thumb.h"
-#include "arch/thumb/thumb.h"
 
 #define SYST_CSR 0xE000E010u  // SysTick control and status (B3.3)
 #define SYST_RVR 0xE000E014u  // reload value, 24 bits
@@ -17,8 +16,13 @@
 #define SCB_CCR 0xE000ED14u   // configuration and control
 #define SCB_CFSR 0xE000ED28u  // configurable fault status
 #define SCB_HFSR 0xE000ED2Cu  // hard fault status
+#define SCB_MMFAR 0xE000ED34u // memory management fault address
 #define SCB_BFAR 0xE000ED38u  // bus fault address
+#define MPU_CTRL 0xE000ED94u  // (B3.5)
+#define MPU_RBAR 0xE000ED9Cu  // region base address
+#define MPU_RASR 0xE000EDA0u  // region attribute and size
 
+extern const uint32_t __mpu_regions[], __mpu_regions_end[];
 extern uint32_t __data_start[], __data_end[], __data_load[];
 extern uint32_t __bss_start[], __bss_end[];
 extern const uint8_t __config_start[], __config_end[];

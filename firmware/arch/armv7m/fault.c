@@ -16,14 +16,21 @@ struct frame {
 };
 enum { XPSR_T = 1u << 24, XPSR_ALIGNED = 1u << 9 }; // Thumb; a padding word is above the frame
 enum { BKPT_SEMIHOSTING = 0xBEAB };                 // bkpt 0xab
-enum { RESERVE = 512 };                             // bytes that a panic may need
+enum { CFSR_IACCVIOL = 1, CFSR_DACCVIOL = 2, CFSR_MMARVALID = 1 << 7 }; // (B3.2.15)
+enum { RESERVE = 512 }; // bytes that a panic may need
 
 static _Noreturn void panic(uint32_t pc, uint32_t lr, uint32_t frame, uint32_t exception) {
     bool overflow = frame < (uintptr_t)__stack_bottom + RESERVE;
-    ek_panic("fault %lu%s: pc 0x%08lx lr 0x%08lx sp 0x%08lx cfsr 0x%08lx hfsr 0x%08lx bfar 0x%08lx",
-             (unsigned long)exception, overflow ? ", stack overflow" : "", (unsigned long)pc,
-             (unsigned long)lr, (unsigned long)frame, (unsigned long)ek_read32(SCB_CFSR),
-             (unsigned long)ek_read32(SCB_HFSR), (unsigned long)ek_read32(SCB_BFAR));
+    uint32_t status = ek_read32(SCB_CFSR);
+    ek_panic("%s%s: exception %lu pc 0x%08lx lr 0x%08lx sp 0x%08lx cfsr 0x%08lx hfsr 0x%08lx "
+             "address 0x%08lx",
+             status & CFSR_IACCVIOL   ? "execution forbidden"
+             : status & CFSR_DACCVIOL ? "access forbidden"
+                                      : "fault",
+             overflow ? ", stack overflow" : "", (unsigned long)exception, (unsigned long)pc,
+             (unsigned long)lr, (unsigned long)frame, (unsigned long)status,
+             (unsigned long)ek_read32(SCB_HFSR),
+             (unsigned long)ek_read32(status & CFSR_MMARVALID ? SCB_MMFAR : SCB_BFAR));
 }
 
 // Make the exception return go to panic(), or behind a semihosting call that nobody answered.

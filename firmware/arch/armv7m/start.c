@@ -24,6 +24,18 @@ __attribute__((section(".vectors"), used)) static const struct vectors vectors =
         },
 };
 
+enum { MPU_ENABLE = 1 }; // no default map beside the regions; none in HardFault and NMI (B3.5.5)
+
+// Where the chip has no MPU, these registers ignore what is written.
+static void protect(void) {
+    for (const uint32_t *r = __mpu_regions; r < __mpu_regions_end; r += 2) {
+        ek_write32(MPU_RBAR, r[0]);
+        ek_write32(MPU_RASR, r[1]);
+    }
+    ek_write32(MPU_CTRL, MPU_ENABLE);
+    __asm__ volatile("dsb\n isb" ::: "memory");
+}
+
 enum { CCR_DIV_0_TRP = 1u << 4 }; // a division by zero faults (B3.2.8)
 
 _Noreturn void _start(void) {
@@ -40,6 +52,7 @@ _Noreturn void _start(void) {
     // A boot loader may have left its own table.
     ek_write32(SCB_VTOR, (uint32_t)(uintptr_t)&vectors);
     ek_write32(SCB_CCR, ek_read32(SCB_CCR) | CCR_DIV_0_TRP);
+    protect();
     ek_main();
 }
 

@@ -1,11 +1,11 @@
 // host.c: the architecture `host`: arch/arch.h for a Linux process.
 //
-// Usage: IMAGE [--config FILE]; FILE holds a device configuration blob. SIGINT and SIGTERM end the
+// Usage: IMAGE [--config FILE] [--storage FILE]; the first holds a device configuration, the second
+// is what it keeps. SIGINT and SIGTERM end the
 // process between two rounds of the event loop with status 128 + number; a reset is an exit with
 // EK_EXIT_PANIC. There are no interrupts: file descriptors wake the sleeper.
 #define _GNU_SOURCE
 #include <errno.h>
-#include <execinfo.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include "arch/arch.h"
 #include "ek/dma.h"
+#include "arch/host/storage.h"
 #include "ek/assert.h"
 #include "ek/host.h"
 #include "ek/panic.h"
@@ -23,7 +24,7 @@
 
 enum { WATCHES_MAX = 64 };
 enum { IDLE_MAX_US = 1000000 };
-enum { CONFIG_BYTES_MAX = 4096 }; // header included (docs/device-config-spec.md)
+enum { CONFIG_BYTES_MAX = 8192 }; // two copies (docs/device-config-spec.md)
 enum { USAGE = 2 };               // exit status
 
 static struct pollfd watches[WATCHES_MAX];
@@ -73,13 +74,26 @@ const uint8_t *arch_device_config(size_t *size_max) {
     return config_len > 0 ? config : NULL;
 }
 
-size_t arch_backtrace(uintptr_t *pcs, size_t max) {
-    void *frames[32];
-    int count = backtrace(frames, max < 32 ? (int)max : 32);
-    for (int i = 0; i < count; i++) {
-        pcs[i] = (uintptr_t)frames[i];
+// As x86-64 and aarch64 lay it out with frame pointers.
+struct frame {
+    const struct frame *caller;
+    uintptr_t return_pc;
+};
+
+// The environment lies above every frame. The sanitizer only knows what the compiler has put on the
+// stack itself.
+__attribute__((no_sanitize("address"))) size_t arch_backtrace(uintptr_t *pcs, size_t max) {
+    const struct frame *frame = __builtin_frame_address(0);
+    const struct frame *end = (const struct frame *)environ;
+    size_t count = 0;
+    while (count < max && frame < end && (uintptr_t)frame % sizeof(uintptr_t) == 0) {
+        pcs[count++] = frame->return_pc;
+        if (frame->caller <= frame) {
+            break; // callers are further up; anything else is not a frame
+        }
+        frame = frame->caller;
     }
-    return (size_t)count;
+    return count;
 }
 
 void arch_reset(void) { ek_host_exit(EK_EXIT_PANIC); }
@@ -132,11 +146,15 @@ static void read_config(const char *path) {
 
 int main(int argc, char **argv) {
     start_us = monotonic_us();
-    if (argc == 3 && strcmp(argv[1], "--config") == 0) {
-        read_config(argv[2]);
-    } else if (argc != 1) {
-        fprintf(stderr, "usage: %s [--config FILE]\n", argv[0]);
-        return USAGE;
+    for (int i = 1; i < argc; i += 2) {
+        if (i + 1 < argc && strcmp(argv[i], "--config") == 0) {
+            read_config(argv[i + 1]);
+        } else if (i + 1 < argc && strcmp(argv[i], "--storage") == 0) {
+            host_storage_open(argv[i + 1]);
+        } else {
+            fprintf(stderr, "usage: %s [--config FILE] [--storage FILE]\n", argv[0]);
+            return USAGE;
+        }
     }
     struct sigaction action = {.sa_handler = on_signal};
     sigset_t stop;

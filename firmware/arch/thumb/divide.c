@@ -8,7 +8,7 @@ uint64_t thumb_divide(uint64_t n, uint64_t d, uint64_t *remainder) {
     uint64_t rest = 0;
     unsigned bits = 64;
     if (d == 0) {
-        __builtin_trap(); // a fault, as of the processor's own division (start.c)
+        __builtin_trap(); // a panic: kernel/guard.c
     }
     if (n >> 32 == 0) {
         n <<= 32;

@@ -1,4 +1,5 @@
 // exception.c: processor exceptions end in a panic; and the backtrace, by frame pointers.
+#include <string.h>
 #include "arch/arch.h"
 #include "ek/panic.h"
 #include "x86.h"
@@ -13,22 +14,39 @@ struct frame {
     uintptr_t return_pc;
 };
 
-enum { PAGE_FAULT = 14 };
+enum { INVALID_OPCODE = 6, DOUBLE_FAULT = 8, PAGE_FAULT = 14 };
+enum { ERROR_WRITE = 1 << 1, ERROR_EXECUTE = 1 << 4 }; // of page faults (SDM volume 3, 4.7)
+enum { PAGE = 4096 };
 
 extern char __stack_bottom[], __stack_top[], __text_start[], __text_end[];
 
 static const struct x86_exception *handling;
 
+static const char *kind_name(const struct x86_exception *e) {
+    if (e->vector != PAGE_FAULT) {
+        return e->vector == INVALID_OPCODE ? "undefined instruction" : "fault";
+    }
+    return e->error & ERROR_EXECUTE ? "execution forbidden"
+           : e->error & ERROR_WRITE ? "write forbidden"
+                                    : "read forbidden";
+}
+
 _Noreturn void x86_exception(const struct x86_exception *e);
 
 _Noreturn void x86_exception(const struct x86_exception *e) {
     handling = e;
-    uint64_t address = 0;
-    if (e->vector == PAGE_FAULT) {
+    uintptr_t address = 0;
+    if (e->vector == PAGE_FAULT || e->vector == DOUBLE_FAULT) {
         __asm__("mov %%cr2, %0" : "=r"(address));
     }
-    ek_panic("exception %u, error 0x%x, rip %p, rsp %p, address %p", (unsigned)e->vector,
-             (unsigned)e->error, (void *)e->rip, (void *)e->rsp, (void *)address);
+    const uint8_t *code = (const uint8_t *)e->rip;
+    if (e->vector == INVALID_OPCODE && memcmp(code, "\x67\x0f\xb9", 3) == 0) {
+        ek_panic_trap(code[3] & 0x40 ? code[4] : 0, e->rip); // UD1 kind(EAX): a check of clang's
+    }
+    bool overflow = (uintptr_t)__stack_bottom - address - 1 < PAGE; // the page below the stack
+    ek_panic("%s%s: exception %u, error 0x%x, rip %p, rsp %p, address %p", kind_name(e),
+             overflow ? ", stack overflow" : "", (unsigned)e->vector, (unsigned)e->error,
+             (void *)e->rip, (void *)e->rsp, (void *)address);
 }
 
 static bool on_stack(const struct frame *frame) {

@@ -22,6 +22,7 @@ enum { PIC_DATA = 0x21, PIC2_DATA = 0xa1 };
 // The upper 4 bits are the priority; the spurious vector's lower 4 bits must be ones.
 enum { VECTOR_SPURIOUS = 0x2f, VECTOR_DEVICE = 0x30, VECTOR_TIMER = 0x40, VECTORS = 0x41 };
 enum { EXCEPTIONS = 32, EXCEPTION_ENTRY_BYTES = 11, GATE_INTERRUPT = 0x8e, CODE_SELECTOR = 8 };
+enum { DOUBLE_FAULT = 8, INTERRUPT_STACK = 1 }; // the stack that start.S gives
 
 struct gate { // SDM volume 3, figure 6-8
     uint16_t offset_low, selector;
@@ -52,6 +53,8 @@ static void load_gates(void) {
     for (unsigned i = 0; i < EXCEPTIONS; i++) {
         set_gate(i, x86_exception_entries + (size_t)i * EXCEPTION_ENTRY_BYTES);
     }
+    // What comes of a stack that overflowed: no exception can be pushed on it.
+    gates[DOUBLE_FAULT].stack = INTERRUPT_STACK;
     set_gate(VECTOR_SPURIOUS, x86_spurious_entry);
     set_gate(VECTOR_DEVICE, x86_device_entry);
     set_gate(VECTOR_TIMER, x86_timer_entry);

@@ -5,7 +5,7 @@
 
 enum { PAGE_SHIFT = 21, FIRST = 480, PAGES = 16 }; // start.S: 496 and up are the APICs'
 enum { DIRECTORY = 2, ENTRIES = 512 };             // the third table; entries per table
-enum { PRESENT = 0x9b };                           // writable, uncached, 2 MB (start.S)
+#define PRESENT (0xfb | 1ull << 63)                // DEVICES and NO_EXECUTE of start.S
 #define MEMORY_END 0x40000000ull                   // the first GB is memory to us
 #define FIXED_START 0xfe000000ull                  // mapped by start.S
 #define FIXED_END 0x100000000ull

@@ -14,4 +14,6 @@ bool ek_clock_boot_unix_ms(int64_t *boot_unix_ms);
 
 // The time of day now, learned from `source` ("sntp", "rtc"; static storage).
 void ek_clock_set_unix_ms(int64_t unix_ms, const char *source);
+// The source that told the time of day last; "" while it is unknown.
+const char *ek_clock_source(void);
 #endif

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include "ek/status.h"
 
-enum { EK_VIRTIO_ID_NET = 1, EK_VIRTIO_ID_RNG = 4 }; // device ids (5)
+enum { EK_VIRTIO_ID_NET = 1, EK_VIRTIO_ID_BLOCK = 2, EK_VIRTIO_ID_RNG = 4 }; // device ids (5)
 
 // Feature bits of every device type (6). Transports add VERSION_1 by themselves.
 #define EK_VIRTIO_F_ANY_LAYOUT (UINT64_C(1) << 27) // legacy only (6.3)
@@ -91,6 +91,15 @@ void ek_virtqueue_init_at(struct ek_virtqueue *queue, void *memory, uint16_t siz
 // learns of it from the next ek_virtqueue_kick().
 void ek_virtqueue_add(struct ek_virtqueue *queue, uint16_t id, const void *data, uint32_t len,
                       enum ek_virtqueue_access access);
+// The same for a buffer of `count` parts, the first queue's entries each, which nothing else may be
+// using; ek_virtqueue_take() gives 0 as its id, and no length that means anything.
+struct ek_virtqueue_part {
+    const void *data;
+    uint32_t len;
+    enum ek_virtqueue_access access;
+};
+void ek_virtqueue_add_chain(struct ek_virtqueue *queue, const struct ek_virtqueue_part *parts,
+                            unsigned count);
 // Publish what was added. True when the device asks to be notified.
 bool ek_virtqueue_kick(struct ek_virtqueue *queue);
 // Take back one buffer: its id, and in `len` what the device wrote, at most what it was given.

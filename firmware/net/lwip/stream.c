@@ -189,6 +189,7 @@ static void connect(struct slot *slot, uint32_t address) {
     uint64_t limit_us = ek_clock_us() + CONNECT_US;
     slot->deadline_us = slot->deadline_us < limit_us ? slot->deadline_us : limit_us;
     ip_set_option(pcb, SOF_KEEPALIVE);
+    tcp_init(); // which is only to choose another first port: lwIP would count on from the last
     err_t err = tcp_connect(pcb, &ip, slot->stream->port, on_connected);
     if (err != ERR_OK) {
         end(slot, err == ERR_RTE ? EK_EIO : EK_ENOMEM);

@@ -1,11 +1,13 @@
 // udp.c: UDP for our own three clients (DHCP, names, time), between lwIP's IP
-// and them. RFC 768. Left out: fragments and IP options (such packets are
-// dropped), ICMP "port unreachable".
+// and them; and what else is let in. RFC 768. Left out: fragments and IP
+// options (such packets are dropped), ICMP "port unreachable".
 #include "lwip/prot/ip.h"
 #include "lwip/prot/udp.h"
 #include "glue.h"
 #include "lwip/inet_chksum.h"
 #include "lwip/ip4.h"
+#include "lwip/priv/tcp_priv.h"
+#include "net/net.h"
 #include <string.h>
 
 // Whether the IP packet is a whole and sound UDP datagram: then it is in
@@ -40,12 +42,45 @@ static bool parse(struct pbuf *p, struct datagram *datagram) {
     return true;
 }
 
+static bool listens(uint16_t port) {
+    const struct tcp_pcb_listen *pcb = tcp_listen_pcbs.listen_pcbs;
+    while (pcb && pcb->local_port != port) {
+        pcb = pcb->next;
+    }
+    return pcb != NULL;
+}
+
+// Of what is no UDP: an echo request, all that belongs to an open connection, and a SYN for a port
+// that we listen on. What else somebody sends ends here, without an answer: who looks for open
+// ports finds silence. But who goes on with a connection that a reset of ours has ended is told so,
+// by lwIP's RST: some servers have room for few connections.
+static bool is_wanted(const struct pbuf *p) {
+    const struct ip_hdr *ip = p->payload;
+    if (IPH_HL(ip) != IP_HLEN / 4 || (IPH_OFFSET(ip) & PP_HTONS(IP_OFFMASK | IP_MF)) != 0) {
+        return false;
+    }
+    if (IPH_PROTO(ip) != IP_PROTO_TCP || p->len < IP_HLEN + TCP_HLEN) {
+        return IPH_PROTO(ip) == IP_PROTO_ICMP;
+    }
+    const struct tcp_hdr *tcp = (const struct tcp_hdr *)((const uint8_t *)ip + IP_HLEN);
+    return (TCPH_FLAGS(tcp) & (TCP_ACK | TCP_RST)) != 0 ||
+           ((TCPH_FLAGS(tcp) & TCP_SYN) && listens(lwip_ntohs(tcp->dest)));
+}
+
 // lwIP: an IP packet came, unchecked. Returns whether it was ours. The frame's
 // hardware address is enough to know that: the first packets from DHCP are for
 // an address that is not set yet.
 int net_ip4_hook(struct pbuf *p) {
-    if (p->len < IP_HLEN || IPH_PROTO((const struct ip_hdr *)p->payload) != IP_PROTO_UDP) {
-        return EK_NET_LISTENERS > 0 && listener_keep(p);
+    if (p->len < IP_HLEN) {
+        return 0; // lwIP drops it
+    }
+    if (IPH_PROTO((const struct ip_hdr *)p->payload) != IP_PROTO_UDP) {
+        if (is_wanted(p)) {
+            return EK_NET_LISTENERS > 0 && listener_keep(p);
+        }
+        net_stats.unwanted++;
+        pbuf_free(p);
+        return 1;
     }
     struct datagram datagram;
     if (parse(p, &datagram)) {

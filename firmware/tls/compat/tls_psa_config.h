@@ -1,10 +1,11 @@
-// tls_psa_config.h: what of PSA is compiled: what TLS 1.3 with P-256 needs.
+// tls_psa_config.h: what of PSA is compiled: what TLS 1.3 with P-256 needs, and more in the
+// compatible profile.
 #ifndef TLS_PSA_CONFIG_H
 #define TLS_PSA_CONFIG_H
+#include "tls_options.h"
 #define PSA_WANT_ALG_ECDH 1
 #define PSA_WANT_ALG_ECDSA 1
 #define PSA_WANT_ALG_GCM 1
-#define PSA_WANT_ALG_HKDF 1
 #define PSA_WANT_ALG_HKDF_EXTRACT 1
 #define PSA_WANT_ALG_HKDF_EXPAND 1
 #define PSA_WANT_ALG_HMAC 1
@@ -16,6 +17,13 @@
 #define PSA_WANT_KEY_TYPE_ECC_PUBLIC_KEY 1
 #define PSA_WANT_KEY_TYPE_ECC_KEY_PAIR_BASIC 1
 #define PSA_WANT_KEY_TYPE_ECC_KEY_PAIR_IMPORT 1
-#define PSA_WANT_KEY_TYPE_ECC_KEY_PAIR_EXPORT 1
+#define PSA_WANT_KEY_TYPE_ECC_KEY_PAIR_EXPORT 1 // rotation.c
 #define PSA_WANT_KEY_TYPE_ECC_KEY_PAIR_GENERATE 1
+#if EK_TLS_COMPATIBLE
+#define PSA_WANT_ECC_MONTGOMERY_255 1
+#define PSA_WANT_ALG_TLS12_PRF 1
+#define PSA_WANT_ALG_RSA_PKCS1V15_SIGN 1
+#define PSA_WANT_ALG_RSA_PSS 1
+#define PSA_WANT_KEY_TYPE_RSA_PUBLIC_KEY 1
+#endif
 #endif

@@ -47,6 +47,7 @@ int ek_format(char *out, size_t size, const char *format, ...) {
     return len;
 }
 const char *kernel_boot_report(void) { return "why"; }
+const char *kernel_config_report(void) { return ""; }
 void statistics_send(void) {}
 void pipeline_on_ready(void (*fn)(void)) { ready = fn; }
 // One reading is one message of 30 bytes.

@@ -172,7 +172,8 @@ static void received(void *arg, const uint8_t *data, size_t len) {
     print_hex("received", data, len);
 }
 static void closed(void *arg, int status) { (void)arg, printf("closed %d\n", status); }
-static const struct ek_stream_events events = {opened, received, NULL, closed};
+static const struct ek_stream_events events = {
+    .opened = opened, .received = received, .closed = closed};
 
 #ifdef EK_NET_LISTENERS
 // A service that has more streams than config.h counts.

@@ -1,9 +1,11 @@
-// mbedtls/mbedtls_config.h: found before mbedTLS's own. A TLS 1.3 client with P-256 (p256-m),
-// AES-128-GCM and SHA-256, and nothing else; all cryptography by way of PSA.
+// mbedtls/mbedtls_config.h: found before mbedTLS's own. A client of TLS 1.3 with P-256 (p256-m),
+// AES-128-GCM and SHA-256, and nothing else; in the compatible profile also of TLS 1.2, with RSA
+// certificates of servers and X25519. All cryptography by way of PSA.
 #ifndef MBEDTLS_CONFIG_H
 #define MBEDTLS_CONFIG_H
 #include <stddef.h>
 #include <stdint.h>
+#include "tls_options.h" // generated: what gateway file and board say
 
 // What we give it: memory, time and random numbers (heap.c, clock.c, stream.c).
 void *tls_calloc(size_t count, size_t size);
@@ -35,7 +37,6 @@ void tls_no_exit(int status);
 #define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
 #define MBEDTLS_PSA_ASSUME_EXCLUSIVE_BUFFERS // one thread, no enclave: no copies of arguments
 #define MBEDTLS_PSA_KEY_SLOT_COUNT 8
-#define MBEDTLS_PSA_P256M_DRIVER_ENABLED
 #define MBEDTLS_USE_PSA_CRYPTO
 #define MBEDTLS_AES_C
 #define MBEDTLS_AES_ROM_TABLES
@@ -47,6 +48,26 @@ void tls_no_exit(int status);
 #define MBEDTLS_MD_C
 #define MBEDTLS_SHA256_C
 #define MBEDTLS_SHA256_SMALLER
+#if EK_TLS_COMPATIBLE
+#define MBEDTLS_BIGNUM_C
+#define MBEDTLS_ECP_C // p256-m has no X25519, and mbedTLS 3.6 no TLS 1.2 with it
+#define MBEDTLS_ECP_DP_SECP256R1_ENABLED
+#define MBEDTLS_ECP_DP_CURVE25519_ENABLED
+#define MBEDTLS_ECP_NIST_OPTIM
+#define MBEDTLS_ECP_WINDOW_SIZE 2
+#define MBEDTLS_ECP_FIXED_POINT_OPTIM 0
+#define MBEDTLS_ECDH_C
+#define MBEDTLS_ECDSA_C
+#define MBEDTLS_RSA_C
+#define MBEDTLS_RSA_NO_CRT
+#define MBEDTLS_PKCS1_V15
+#define MBEDTLS_PKCS1_V21
+#define MBEDTLS_X509_RSASSA_PSS_SUPPORT // the only RSA signatures of TLS 1.3
+#define MBEDTLS_MPI_MAX_SIZE 512        // RSA of 4096 bits
+#define MBEDTLS_MPI_WINDOW_SIZE 1
+#else
+#define MBEDTLS_PSA_P256M_DRIVER_ENABLED
+#endif
 
 // Keys and certificates: DER only.
 #define MBEDTLS_ASN1_PARSE_C
@@ -57,6 +78,8 @@ void tls_no_exit(int status);
 #define MBEDTLS_X509_USE_C
 #define MBEDTLS_X509_CRT_PARSE_C
 #define MBEDTLS_X509_REMOVE_INFO
+#define MBEDTLS_X509_TRUSTED_CERTIFICATE_CALLBACK
+#define MBEDTLS_X509_MAX_INTERMEDIATE_CA 3
 
 // TLS.
 #define MBEDTLS_SSL_TLS_C
@@ -64,7 +87,26 @@ void tls_no_exit(int status);
 #define MBEDTLS_SSL_PROTO_TLS1_3
 #define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ENABLED
 #define MBEDTLS_SSL_SERVER_NAME_INDICATION
+#define MBEDTLS_SSL_ALPN
 #define MBEDTLS_SSL_KEEP_PEER_CERTIFICATE
-#define MBEDTLS_SSL_IN_CONTENT_LEN 4096
-#define MBEDTLS_SSL_OUT_CONTENT_LEN 2048
+#define MBEDTLS_SSL_IN_CONTENT_LEN EK_TLS_RECORD_BYTES
+#define MBEDTLS_SSL_OUT_CONTENT_LEN EK_TLS_SEND_BYTES
+#if EK_TLS_RECORD_BYTES < 16384
+#define MBEDTLS_SSL_RECORD_SIZE_LIMIT // for the servers that keep to it
+#endif
+#if EK_TLS_TICKET_BYTES > 0
+#define MBEDTLS_SSL_SESSION_TICKETS
+#define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL_ENABLED
+#endif
+#if !EK_TLS_COMPATIBLE
+#define MBEDTLS_SSL_CIPHERSUITES MBEDTLS_TLS1_3_AES_128_GCM_SHA256
+#else
+#define MBEDTLS_SSL_CIPHERSUITES                                                                   \
+    MBEDTLS_TLS1_3_AES_128_GCM_SHA256, MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,            \
+        MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+#define MBEDTLS_SSL_PROTO_TLS1_2
+#define MBEDTLS_KEY_EXCHANGE_ECDHE_ECDSA_ENABLED
+#define MBEDTLS_KEY_EXCHANGE_ECDHE_RSA_ENABLED
+#define MBEDTLS_SSL_EXTENDED_MASTER_SECRET
+#endif
 #endif

@@ -20,5 +20,7 @@
 #define EK_SENSOR_TCP_STREAMS 0
 // interrupt lines up to the highest in use
 #define EK_IRQ_VECTORS        43
+// gateway.toml, profile
+#define EK_DEVELOPMENT        0
 
 #endif

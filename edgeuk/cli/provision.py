@@ -1,0 +1,243 @@
+"""`edgeuk provision`: a CA of the project's own, and an identity for each device."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeuk.cli.common import (
+    GATEWAY,
+    BoardOption,
+    GatewayOption,
+    JsonOption,
+    ask_secret,
+    command_app,
+    find_gateway,
+    load_project,
+    shown,
+)
+from edgeuk.cli.provision_rotate import rotate_devices
+from edgeuk.cli.say import next_step, out, print_json, say, say_warnings
+from edgeuk.document import read_document
+from edgeuk.errors import UsageError
+from edgeuk.gateway import Gateway
+from edgeuk.identity import project as projects
+from edgeuk.identity.issue import CA_DAYS, DEVICE_DAYS
+from edgeuk.identity.mosquitto import READER
+from edgeuk.identity.project import Project, Source
+from edgeuk.provisioning import Device, Maker, topics_of, write_broker
+from edgeuk.settings import DEVICE_NAME
+from edgeuk.values import is_host
+
+app = command_app()
+NAME_HINT = "letters, digits, - and _, at most 63, a letter or digit first"
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The options that say which CA."""
+
+    certificate: Path | None
+    source: Source | None
+    encrypt: bool
+
+
+@app.command(epilog="Example:  edgeuk provision gw-1 gw-2 --mosquitto broker.example")
+def provision(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="The devices; none: only the CA.", metavar="NAME")
+    ] = None,
+    gateway: GatewayOption = Path(GATEWAY),
+    board: BoardOption = "",
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Keep CA and devices here, not in `identity`.", metavar="FOLDER"),
+    ] = None,
+    mosquitto: Annotated[
+        list[str] | None,
+        typer.Option(help="Write a mosquitto configuration for this host name.", metavar="HOST"),
+    ] = None,
+    renew: Annotated[
+        bool, typer.Option("--renew", help="New keys and certificates for these devices.")
+    ] = False,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Running devices get new certificates over MQTT.")
+    ] = False,
+    broker: Annotated[
+        str, typer.Option(help="Where they are, if not where the files say.", metavar="URL")
+    ] = "",
+    days: Annotated[
+        int, typer.Option(help="How long certificates of devices are valid.")
+    ] = DEVICE_DAYS,
+    encrypt: Annotated[
+        bool, typer.Option("--encrypt", help="A new CA's key gets a passphrase.")
+    ] = False,
+    ca_cert: Annotated[
+        Path | None, typer.Option(help="Take this CA instead of a new one.", metavar="FILE")
+    ] = None,
+    ca_key: Annotated[
+        Path | None, typer.Option(help="Its key, which stays there.", metavar="FILE")
+    ] = None,
+    pkcs11: Annotated[
+        str, typer.Option(help="Its key is in a token: pkcs11:...", metavar="URI")
+    ] = "",
+    sign_command: Annotated[
+        str, typer.Option(help="This command signs for it.", metavar="COMMAND")
+    ] = "",
+    json: JsonOption = False,
+) -> None:
+    """Create the project's CA, or take an existing one, and make key, certificate and sealed
+    configuration of each device. What is there already is kept."""
+    wanted = _names(names or [])
+    hosts = _hosts(mosquitto or [])
+    if not 1 <= days <= CA_DAYS:
+        raise UsageError(f"--days {days} is not 1 to {CA_DAYS}")
+    if rotate and (renew or hosts or not wanted):
+        raise UsageError("--rotate NAME, without --renew and --mosquitto")
+    if broker and not rotate:
+        raise UsageError("--broker goes with --rotate")
+    authority = _authority(ca_cert, ca_key, pkcs11, sign_command, encrypt)
+    path = find_gateway(gateway)
+    place = folder or _folder_of(path)
+    project, made = _project(place, path, authority)
+    loaded = load_project(path, board)
+    _check_same(loaded.gateway, project)
+    say_warnings(loaded.warnings)
+    if rotate:
+        rotate_devices(project, loaded.gateway, wanted, broker, days, json=json)
+        return
+    maker = Maker(
+        project, loaded.gateway, board=board or loaded.gateway.board, days=days, renew=renew
+    )
+    devices = [maker.make(name) for name in wanted]
+    written = write_broker(project, loaded.gateway, hosts, renew=renew)
+    lacks = _lacks(loaded.gateway, project)
+    if json:
+        print_json(
+            {
+                "ca": {"certificate": str(place / projects.CERTIFICATE), "made": made},
+                "devices": [device.as_dict() for device in devices],
+                "broker": str(written) if written else None,
+                "gateway_lacks": lacks,
+            }
+        )
+        return
+    _tell(place, made, devices, written, loaded.gateway, lacks)
+
+
+def _names(names: Sequence[str]) -> list[str]:
+    for name in names:
+        if not re.fullmatch(DEVICE_NAME, name):
+            raise UsageError(f"`{name}` cannot be a device's name", hint=NAME_HINT)
+        if name == READER:
+            raise UsageError(f"`{name}` is who reads everything", hint="choose another name")
+    return list(dict.fromkeys(names))
+
+
+def _hosts(hosts: Sequence[str]) -> list[str]:
+    for host in hosts:
+        if not is_host(host):
+            raise UsageError(f"`{host}` is not a host name", hint="--mosquitto broker.example")
+    return list(dict.fromkeys(hosts))
+
+
+def _authority(
+    certificate: Path | None, key: Path | None, pkcs11: str, command: str, encrypt: bool
+) -> Authority:
+    given = [
+        Source(kind, str(value))
+        for kind, value in (("key", key), ("pkcs11", pkcs11), ("command", command))
+        if value
+    ]
+    if len(given) > 1:
+        raise UsageError("--ca-key, --pkcs11 and --sign-command: one of them says who signs")
+    source = given[0] if given else None
+    if certificate and not source:
+        hint = "--ca-key FILE, --pkcs11 URI or --sign-command COMMAND"
+        raise UsageError("--ca-cert alone does not say who signs for it", hint=hint)
+    if source and source.kind == "key" and not certificate:
+        raise UsageError("--ca-key needs --ca-cert FILE: the certificate that it is for")
+    if encrypt and source:
+        raise UsageError("--encrypt is for a new CA's key; this one is there already")
+    return Authority(certificate, source, encrypt)
+
+
+def _folder_of(path: Path) -> Path:
+    """Where the gateway file says that the CA is, else beside it."""
+    table = read_document(path).data.get("identity")
+    ca = table.get("ca") if isinstance(table, dict) else None
+    if isinstance(ca, str) and Path(ca).name == projects.CERTIFICATE:
+        return (path.parent / ca).parent
+    return path.parent / projects.FOLDER
+
+
+def _project(folder: Path, path: Path, authority: Authority) -> tuple[Project, bool]:
+    """The CA, and whether it was made or taken just now."""
+    if projects.exists(folder):
+        if authority.source or authority.encrypt:
+            hint = "leave out the options, or name another place with --folder"
+            raise UsageError(f"`{shown(folder)}` has a CA already", hint=hint)
+        return projects.load(folder, ask_secret), False
+    if authority.certificate and authority.source:
+        certificate = projects.read_ca(authority.certificate)
+        return projects.adopt(folder, certificate, authority.source, ask_secret), True
+    name = path.resolve().parent.name
+    return projects.create(
+        folder, name, authority.source, ask_secret, encrypt=authority.encrypt
+    ), True
+
+
+def _check_same(gateway: Gateway, project: Project) -> None:
+    point = projects.public_point(project.certificate)
+    if gateway.seal_key and gateway.seal_key != point:
+        what = f"[identity] ca of {gateway.path.name} is another CA than the one in "
+        what = f"{what}`{shown(project.folder)}` [E0423]"
+        raise UsageError(what, hint="--folder FOLDER names that of the gateway file")
+
+
+def _lacks(gateway: Gateway, project: Project) -> list[str]:
+    """What the gateway file should have."""
+    ca = os.path.relpath(project.folder / projects.CERTIFICATE, gateway.path.parent)
+    lines = []
+    if gateway.identity_ca is None:
+        lines.append(f'[identity]\nca = "{ca}"')
+    if "tls.ca" not in gateway.settings:
+        lines.append(f'[tls]\nca = "{ca}"')
+    if not gateway.mqtt.tls:
+        host = gateway.mqtt.host or "HOST"
+        lines.append(f'[mqtt]\nurl = "mqtts://{host}:8883"')
+    return lines
+
+
+def _tell(
+    folder: Path,
+    made: bool,
+    devices: Sequence[Device],
+    broker: Path | None,
+    gateway: Gateway,
+    lacks: Sequence[str],
+) -> None:
+    out.print(f"CA      {shown(folder / projects.CERTIFICATE)}{', new' * made}", markup=False)
+    for device in devices:
+        until = f"valid until {device.until:%Y-%m-%d}"
+        out.print(f"device  {device.name}: {device.state}, {until}", markup=False)
+        out.print(f"        {shown(device.file)}, {shown(device.blob)}", markup=False)
+    if broker:
+        out.print(f"broker  mosquitto -c {shown(broker / 'mosquitto.conf')}", markup=False)
+        out.print(f"        its ACL names {', '.join(topics_of(folder, gateway)) or 'nobody yet'}")
+    else:
+        out.print(f"broker  needs {shown(folder / projects.CERTIFICATE)}, to check clients with")
+        out.print("        a certificate of its own, for its host name; --mosquitto HOST makes one")
+        out.print("        the name in a client's certificate (CN) as user name")
+    if lacks:
+        lines = "\n".join(lacks).replace("\n", "\n  ")
+        say(f"\n{gateway.path.name} should have:\n  {lines}")
+    if gateway.mqtt.host in ("localhost", "127.0.0.1"):
+        what = f"the broker of {gateway.path.name} is `{gateway.mqtt.host}`"
+        say(f"\n{what}: right in QEMU, but a board would look for it on itself")
+    first = shown(devices[0].file) if devices else ""
+    next_step(f"edgeuk run --device {first}" if first else "edgeuk provision NAME, for each device")

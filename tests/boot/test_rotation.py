@@ -1,0 +1,414 @@
+"""Certificate rotation of a running device: real mosquitto with mutual TLS, the identity on a disk
+that outlasts restarts; certificates that are no good; the power cut at each write."""
+
+import base64
+import datetime
+import hashlib
+import ssl
+import threading
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from boot_rig import HEAD, LIMIT_S, TOPIC, WAVE, Built
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from edgeuk import rotation
+from edgeuk.build import build
+from edgeuk.catalog import find_board
+from edgeuk.device_config import encode
+from edgeuk.errors import DeviceError
+from edgeuk.gateway import load_gateway
+from edgeuk.identity.issue import (
+    SERVER,
+    Issued,
+    certificate_pem,
+    certify,
+    issue,
+    new_key,
+    self_signed,
+)
+from edgeuk.identity.sign import FileSigner
+from edgeuk.resolve import resolve
+from edgeuk.run.broker import free_port
+from edgeuk.run.host import Host
+from edgeuk.run.process import Process
+from edgeuk.run.qemu import Qemu
+
+NAME = "gateway"
+ROTATION = '[identity]\nca = "ca.crt"\nrotate = true\n[tls]\nca = "ca.crt"\n'
+DISK_BYTES = 16384
+CONF = """\
+user root
+log_type all
+listener {port} 127.0.0.1
+cafile {folder}/ca.crt
+certfile {folder}/server.pem
+keyfile {folder}/server.pem
+crlfile {folder}/revoked.pem
+require_certificate true
+use_subject_as_username true
+allow_anonymous true
+"""
+
+
+class Authority:
+    """A CA in a folder, with a broker's certificate and an operator's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key = new_key()
+        self.signer = FileSigner(self.key)
+        self.ca = self_signed(self.signer, "project")
+        (folder / "ca.crt").write_bytes(certificate_pem(self.ca))
+        hosts = ("localhost", "127.0.0.1", "10.0.2.2")
+        server = issue(self.signer, self.ca, "broker", usage=SERVER, hosts=hosts)
+        (folder / "server.pem").write_bytes(server.pem())
+        (folder / "operator.pem").write_bytes(issue(self.signer, self.ca, "operator").pem())
+        self.revoke()
+
+    def revoke(self, *certificates: x509.Certificate) -> None:
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.ca.subject)
+            .last_update(now - datetime.timedelta(days=1))
+            .next_update(now + datetime.timedelta(days=9))
+        )
+        for certificate in certificates:
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder()
+                .serial_number(certificate.serial_number)
+                .revocation_date(now - datetime.timedelta(hours=1))
+                .build()
+            )
+        crl = builder.sign(self.key, hashes.SHA256())
+        (self.folder / "revoked.pem").write_bytes(crl.public_bytes(serialization.Encoding.PEM))
+
+    def certify(self, key: ec.EllipticCurvePublicKey, name: str = NAME, days: int = 30):
+        return certify(self.signer, self.ca, name, key, days=days)
+
+
+@dataclass
+class Rig:
+    """A device, its broker and its disk."""
+
+    authority: Authority
+    built: Built
+    blob: bytes
+    disk: Path
+    port: int
+    first: x509.Certificate  # of the device configuration
+    broker: Process | None = None
+    machine: Process | None = None
+
+    def start_broker(self) -> None:
+        conf = self.authority.folder / "mosquitto.conf"
+        conf.write_text(CONF.format(port=self.port, folder=self.authority.folder))
+        self.broker = Process(["mosquitto", "-c", str(conf)])
+        self.broker.__enter__()
+        self.broker.wait_line("running", LIMIT_S)
+
+    def stop_broker(self) -> None:
+        self.broker.__exit__(None, None, None)
+        self.broker = None
+
+    def start(self, disk: Path | None = None) -> Process:
+        disk = disk or self.disk
+        board, image = self.built.image.board, self.built.result.image
+        if board.qemu is None:
+            self.machine = Host(image, self.blob, storage=disk)
+        else:
+            drive = f"if=none,id=disk0,format=raw,file={disk}"
+            device = "virtio-blk-pci" if board.name == "x86-pc" else "virtio-blk-device"
+            extra = ["-drive", drive, "-device", f"{device},drive=disk0"]
+            self.machine = Qemu(board, image, self.blob, extra=extra)
+        self.machine.__enter__()
+        return self.machine
+
+    def stop(self) -> None:
+        self.machine.__exit__(None, None, None)
+        self.machine = None
+
+    def provisioned_anew(self) -> bytes:
+        """A configuration with another key and certificate."""
+        return configuration(self.authority, self.built, self.port, issue_first(self.authority))
+
+    def rotate_without_state(self) -> None:
+        """The device has its new certificate; broker and device end before it is used."""
+
+        def certify(key):
+            certificate = self.authority.certify(key)
+            threading.Thread(target=self._end_after_set, daemon=True).start()
+            return certificate
+
+        self.rotate(certify, 3.0)
+
+    def _end_after_set(self) -> None:
+        self.machine.wait_line("identity: a new certificate", LIMIT_S)
+        self.stop()
+        self.stop_broker()
+
+    def rotate(self, certify=None, limit_s: float = LIMIT_S) -> str:
+        context = ssl.create_default_context(cafile=str(self.authority.folder / "ca.crt"))
+        context.load_cert_chain(self.authority.folder / "operator.pem")
+        via = rotation.Via("localhost", self.port, context)
+        return rotation.rotate(NAME, TOPIC, via, certify or self.authority.certify, limit_s)
+
+    def close(self) -> None:
+        for process in (self.machine, self.broker):
+            if process:
+                process.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory, catalog, authority):
+    known: dict[str, Built] = {}
+
+    def get(board: str) -> Built:
+        if board not in known:
+            path = authority.folder / "gateway.toml"
+            path.write_text(HEAD.replace("mqtt://", "mqtts://") + ROTATION + WAVE)
+            image = resolve(load_gateway(path, catalog), find_board(catalog, board), catalog)
+            out = tmp_path_factory.mktemp("rotation") / board
+            known[board] = Built(image, build(image, out))
+        return known[board]
+
+    return get
+
+
+def issue_first(authority: Authority) -> Issued:
+    return issue(authority.signer, authority.ca, NAME)
+
+
+def configuration(authority: Authority, built: Built, port: int, first: Issued) -> bytes:
+    form, der = serialization.PrivateFormat.TraditionalOpenSSL, serialization.Encoding.DER
+    data = {
+        "tls.ca": authority.ca.public_bytes(der),
+        "tls.cert": first.certificate.public_bytes(der),
+        "tls.key": first.key.private_bytes(der, form, serialization.NoEncryption()),
+    }
+    board = built.image.board
+    values = {
+        "name": NAME,
+        "mqtt.host": "localhost" if board.qemu is None else "10.0.2.2",
+        "mqtt.port": str(port),
+        "mqtt.topic": TOPIC,
+        "mqtt.tls": "1",
+        **{key: base64.b64encode(value).decode() for key, value in data.items()},
+    }
+    return encode(values, board=board.name, seal=authority.signer.sign_digest)
+
+
+@pytest.fixture
+def rig(request, authority, images, tmp_path):
+    board = getattr(request, "param", "host")
+    built = images(board)
+    first, port = issue_first(authority), free_port()
+    blob = configuration(authority, built, port, first)
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(DISK_BYTES))
+    authority.revoke()
+    made = Rig(authority, built, blob, disk, port, first.certificate)
+    yield made
+    made.close()
+
+
+def connected(machine: Process) -> None:
+    machine.wait_line("mqtt: connected", LIMIT_S)
+
+
+EVERY = pytest.mark.parametrize(
+    "rig", ["host", "x86-microvm", "x86-pc", "virt-aarch64"], indirect=True
+)
+
+
+@EVERY
+def test_a_new_certificate_is_used_after_reconnecting_and_after_a_restart(rig):
+    rig.start_broker()
+    connected(rig.start())
+    assert rig.rotate() == "new"
+    rig.authority.revoke(rig.first)  # from now on the broker refuses the old one
+    rig.stop()
+    rig.stop_broker()
+    rig.start_broker()
+    machine = rig.start()
+    machine.wait_line("identity: 1 of the storage", LIMIT_S)
+    connected(machine)
+    assert rig.rotate() == "new"  # into the other slot
+    rig.stop()
+    machine = rig.start()
+    machine.wait_line("identity: 2 of the storage", LIMIT_S)
+    connected(machine)
+
+
+def of_other_ca(authority):
+    signer = FileSigner(new_key())
+    ca = self_signed(signer, "other")
+    return lambda key: certify(signer, ca, NAME, key)
+
+
+@dataclass
+class Bytes:
+    """What is no certificate, in its place."""
+
+    data: bytes
+
+    def public_bytes(self, encoding: serialization.Encoding) -> bytes:
+        return self.data
+
+
+def with_more_behind(authority):
+    der = serialization.Encoding.DER
+    return lambda key: Bytes(authority.certify(key).public_bytes(der) + b"\0")
+
+
+REFUSED = {
+    "no certificate": lambda a: lambda key: Bytes(b"certificate"),
+    "no certificate ": with_more_behind,
+    "not for our key": lambda a: lambda key: a.certify(new_key().public_key()),
+    "not signed by the project's CA": of_other_ca,
+    "not for our name": lambda a: lambda key: a.certify(key, name="gateway2"),
+    "expired": lambda a: lambda key: expired(a, key),
+}
+
+
+def expired(authority, key):
+    """Valid for a minute of the year in which it was made."""
+    good = authority.certify(key)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(good.subject)
+        .issuer_name(good.issuer)
+        .public_key(key)
+        .serial_number(7)
+        .not_valid_before(datetime.datetime(2020, 1, 1))
+        .not_valid_after(datetime.datetime(2020, 1, 2))
+    )
+    return builder.sign(authority.key, hashes.SHA256())
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_a_certificate_that_is_no_good_is_refused_and_the_old_one_stays(rig, reason):
+    rig.start_broker()
+    connected(rig.start())
+    assert rig.rotate(REFUSED[reason](rig.authority)) == f"refused: {reason.strip()}"
+    assert rig.disk.read_bytes() == bytes(DISK_BYTES)
+    assert rig.rotate() == "new"  # the next good one is taken
+
+
+def test_a_certificate_that_the_broker_refuses_gives_way_to_the_old_one(rig):
+    rig.start_broker()
+    connected(rig.start())
+
+    def for_servers(key):
+        signer, ca = rig.authority.signer, rig.authority.ca
+        return certify(signer, ca, NAME, key, usage=SERVER)
+
+    assert rig.rotate(for_servers) == "old: the new one does not connect"
+    rig.stop()
+    machine = rig.start()  # and it is not tried again
+    connected(machine)
+    assert not [line for line in machine.lines if "identity:" in line]
+
+
+def test_a_trial_goes_on_after_a_restart(rig):
+    rig.start_broker()
+    connected(rig.start())
+    with pytest.raises(DeviceError, match="does not answer"):
+        rig.rotate_without_state()
+    machine = rig.start()
+    machine.wait_line("identity: 1 of the storage, on trial", LIMIT_S)
+    rig.start_broker()
+    machine.wait_line("identity: new", LIMIT_S)
+
+
+def test_another_configuration_is_obeyed(rig):
+    """A device that is provisioned anew does not go on with what its disk has."""
+    rig.start_broker()
+    connected(rig.start())
+    assert rig.rotate() == "new"
+    rig.stop()
+    rig.blob = rig.provisioned_anew()
+    machine = rig.start()
+    connected(machine)
+    assert not [line for line in machine.lines if "identity:" in line]
+
+
+def cuts(before: bytes, after: bytes):
+    """What a disk may have when the power fails while `before` becomes `after`: blocks are written
+    in this order, and the last of them only in part or with neither."""
+    changed = [
+        at for at in range(0, len(before), 512) if before[at : at + 512] != after[at : at + 512]
+    ]
+    for n, at in enumerate(changed):
+        done = bytearray(before)
+        for earlier in changed[:n]:
+            done[earlier : earlier + 512] = after[earlier : earlier + 512]
+        yield bytes(done)
+        half = after[at : at + 200] + before[at + 200 : at + 512]
+        yield bytes(done[:at]) + half + bytes(done[at + 512 :])
+        yield bytes(done[:at]) + b"\xa5" * 512 + bytes(done[at + 512 :])
+    yield after
+
+
+def test_a_power_failure_at_each_write_leaves_an_identity_that_works(rig, tmp_path):
+    """In the first slot while the configuration's certificate still works, in the second when it
+    does not any more."""
+    disks = [rig.disk.read_bytes()]
+    rig.start_broker()
+    connected(rig.start())
+    for _ in range(2):
+        assert rig.rotate() == "new"
+        disks.append(rig.disk.read_bytes())
+    rig.stop()
+    count = 0
+    for before, after in pairwise(disks):
+        for data in cuts(before, after):
+            disk = tmp_path / "cut"
+            disk.write_bytes(data)
+            connected(rig.start(disk))
+            rig.stop()
+            count += 1
+        rig.stop_broker()
+        rig.authority.revoke(rig.first)
+        rig.start_broker()
+    assert count >= 20
+
+
+def test_without_storage_a_device_says_so(rig):
+    rig.start_broker()
+    rig.disk.write_bytes(b"")
+    machine = rig.start()
+    machine.wait_line("identity: no storage", LIMIT_S)
+    connected(machine)
+    with pytest.raises(DeviceError, match="refused: no storage"):
+        rig.rotate()
+
+
+def test_a_request_without_its_proof_is_not_answered():
+    key = new_key()
+    point = key.public_key().public_bytes(
+        serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+    )
+    digest = hashlib.sha256(b"edgeuk identity request 1\0gateway\0" + point).digest()
+    proof = FileSigner(key).sign_digest(digest)
+    assert rotation.requested_key("gateway", point + proof).public_numbers() == (
+        key.public_key().public_numbers()
+    )
+    for name, request in [
+        ("gateway2", point + proof),
+        ("gateway", point + proof[:-1] + b"!"),
+        ("gateway", point[:-1] + b"!" + proof),
+        ("gateway", b""),
+    ]:
+        with pytest.raises(DeviceError, match="request of"):
+            rotation.requested_key(name, request)

@@ -1,0 +1,255 @@
+// replay.c: a handshake that OpenSSL once had with us, again and again, each time with something
+// wrong: replay FOLDER UNIX-SECONDS live PORT | cut FROM STEP | stall FROM STEP | flip FROM STEP |
+// pieces SEED COUNT | room | memory. FROM and STEP count bytes, of "flip" bits. "live" writes what
+// the server sent to FOLDER/flight.
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "ek/assert.h"
+#include "ek/status.h"
+#include "internal.h"
+#include "world.h"
+
+enum { FLIGHT_BYTES = 1 << 16, PLENTY = 1 << 20 };
+
+static uint8_t flight[FLIGHT_BYTES], changed[FLIGHT_BYTES];
+static size_t flight_len;
+static int server = -1;
+static unsigned long countdown; // allocations until one fails; 0: none does
+static unsigned statuses[16];   // by -status; [0]: none, the connection stood
+
+void *__real_tls_calloc(size_t count, size_t size);
+void *__wrap_tls_calloc(size_t count, size_t size);
+void *__wrap_tls_calloc(size_t count, size_t size) {
+    if (countdown > 0 && --countdown == 0) {
+        return __real_tls_calloc(1, 1 << 24); // fails and is counted as any other
+    }
+    return __real_tls_calloc(count, size);
+}
+
+static void to_server(const uint8_t *data, size_t len) {
+    ek_assert(write(server, data, len) == (ssize_t)len);
+}
+
+static void live(int port) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    server = socket(AF_INET, SOCK_STREAM, 0);
+    ek_assert(connect(server, (struct sockaddr *)(void *)&to, sizeof to) == 0);
+    world.wrote = to_server;
+    world_open();
+    bool sent = false;
+    ssize_t got;
+    while (world.received == 0 &&
+           (got = read(server, flight + flight_len, 1)) == 1) { // no more than what is needed
+        world_feed(flight + flight_len++, 1);
+        if (world.opened && !sent) {
+            static const uint8_t hello[] = {0x10, 13, 0, 4,  'M', 'Q', 'T', 'T',
+                                            5,    2,  0, 60, 0,   0,   0};
+            sent = world_write(hello, sizeof hello) == sizeof hello;
+        }
+    }
+    close(server);
+    world.wrote = NULL;
+    world_close();
+}
+
+// The world's clock stands still between connections, so that each is as the recorded one.
+static void begin(int64_t unix_s) {
+    world.now_us = 1000000;
+    world.boot_unix_s = unix_s;
+    world.room = PLENTY;
+    world_open();
+}
+
+static void finish(void) {
+    ek_assert(world.closed <= 1);
+    statuses[world.closed || !world.opened ? -world.status : 0]++;
+    world_close();
+    if (tls_heap.live != 0) {
+        printf("%u bytes stay in use: %s\n", (unsigned)tls_heap.live, world.log);
+        exit(1);
+    }
+}
+
+static void report(const char *what, unsigned count) {
+    printf("%s %u:", what, count);
+    for (unsigned i = 0; i < 16; i++) {
+        if (statuses[i] > 0) {
+            printf(" %d=%u", -(int)i, statuses[i]);
+        }
+    }
+    printf("\n");
+}
+
+// Bytes after which the connection stands.
+static size_t handshake_len(int64_t unix_s) {
+    begin(unix_s);
+    size_t len = 0;
+    while (!world.opened) {
+        ek_assert(len < flight_len && !world.closed);
+        world_feed(flight + len++, 1);
+    }
+    finish();
+    return len;
+}
+
+static void cut(int64_t unix_s, bool stall, unsigned from, unsigned step) {
+    size_t whole = handshake_len(unix_s);
+    memset(statuses, 0, sizeof statuses);
+    for (size_t len = from; len < flight_len; len += step) {
+        begin(unix_s);
+        world_feed(flight, len);
+        ek_assert(world.opened == (len >= whole) && world.received == 0);
+        if (stall) {
+            world_advance(14000000);
+            ek_assert(world.closed == 0);
+            world_advance(WORLD_HANDSHAKE_S * 1000000u);
+            ek_assert(world.closed == (len < whole));
+            ek_assert(len >= whole || world.status == EK_ETIMEDOUT);
+        } else {
+            world_end(EK_ECLOSED);
+            ek_assert(world.closed == 1);
+        }
+        finish();
+    }
+    report(stall ? "stall" : "cut", (unsigned)flight_len);
+}
+
+// The version in the head of a record that is not encrypted is not looked at (RFC 8446, 5.1), nor
+// is a record of type change_cipher_spec.
+static bool matters(size_t place) {
+    size_t at = 0;
+    while (at + 5 + (size_t)(flight[at + 3] << 8 | flight[at + 4]) <= place) {
+        at += 5 + (size_t)(flight[at + 3] << 8 | flight[at + 4]);
+    }
+    return flight[at] == 23 || place < at + 1 || place > at + 2;
+}
+
+static void flip(int64_t unix_s, unsigned from, unsigned step) {
+    unsigned count = 0;
+    size_t whole = handshake_len(unix_s);
+    memset(statuses, 0, sizeof statuses);
+    for (size_t bit = from; bit < whole * 8; bit += step) {
+        if (!matters(bit / 8)) {
+            continue;
+        }
+        memcpy(changed, flight, flight_len);
+        changed[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        begin(unix_s);
+        world_feed(changed, flight_len);
+        if (!world.closed) {
+            world_advance(WORLD_HANDSHAKE_S * 1000000u);
+        }
+        if (world.opened || !world.closed) {
+            printf("bit %zu of byte %zu was not noticed: %s\n", bit % 8, bit / 8, world.log);
+            exit(1);
+        }
+        finish();
+        count++;
+    }
+    report("flip", count);
+}
+
+static void pieces(int64_t unix_s, unsigned seed, unsigned count) {
+    srandom(seed);
+    memset(statuses, 0, sizeof statuses);
+    for (unsigned i = 0; i < count; i++) {
+        begin(unix_s);
+        size_t most = 1 + (size_t)random() % 300;
+        for (size_t at = 0; at < flight_len;) {
+            size_t len = 1 + (size_t)random() % most, left = flight_len - at;
+            len = len < left ? len : left;
+            world_feed(flight + at, len);
+            at += len;
+            world_advance((uint64_t)random() % 1000);
+        }
+        ek_assert(world.opened == 1 && world.received > 0 && !world.closed);
+        finish();
+    }
+    report("pieces", count);
+}
+
+// The stream takes a few bytes at a time, and all of them in the end.
+static void little_room(int64_t unix_s) {
+    for (unsigned step = 1; step < 400; step += step / 4 + 1) {
+        begin(unix_s);
+        world_close();
+        world.room = 0;
+        world.now_us = 1000000;
+        world_open();
+        for (size_t fed = 0, rounds = 0; !world.opened; rounds++) {
+            ek_assert(rounds < 100000 && !world.closed);
+            world_room(step);
+            if (rounds * step > 400 && fed == 0) {
+                world_feed(flight, fed = flight_len);
+            }
+        }
+        finish();
+    }
+    report("room", statuses[0]);
+}
+
+// Every allocation fails once: the reason is told, and it is that.
+static void memory(int64_t unix_s) {
+    for (unsigned i = 1;; i++) {
+        countdown = i;
+        begin(unix_s);
+        world_feed(flight, flight_len);
+        bool failed = countdown == 0;
+        countdown = 0;
+        if (!failed) {
+            ek_assert(world.opened == 1 && world.received > 0);
+            finish();
+            report("memory", i - 1);
+            return;
+        }
+        if ((world.closed || !world.opened) && world.status == EK_ENOMEM &&
+            strstr(world.log, "out of memory")) {
+            finish();
+            continue;
+        }
+        printf("allocation %u fails: opened %u closed %u status %d, %s\n", i, world.opened,
+               world.closed, world.status, world.log);
+        exit(1);
+    }
+}
+
+int main(int argc, char **argv) {
+    char path[512];
+    ek_assert(argc >= 4);
+    world_load(argv[1]);
+    int64_t unix_s = atoll(argv[2]);
+    snprintf(path, sizeof path, "%s/flight", argv[1]);
+    if (strcmp(argv[3], "live") == 0) {
+        world.now_us = 1000000;
+        world.boot_unix_s = unix_s;
+        world.room = PLENTY;
+        live(atoi(argv[4]));
+        FILE *file = fopen(path, "wb");
+        ek_assert(file && fwrite(flight, 1, flight_len, file) == flight_len);
+        fclose(file);
+        printf("%zu bytes, received %zu: %s\n", flight_len, world.received, world.log);
+        return world.received == 0;
+    }
+    FILE *file = fopen(path, "rb");
+    ek_assert(file);
+    flight_len = fread(flight, 1, sizeof flight, file);
+    fclose(file);
+    unsigned a = argc > 5 ? (unsigned)atoi(argv[4]) : 0, b = argc > 5 ? (unsigned)atoi(argv[5]) : 1;
+    if (strcmp(argv[3], "cut") == 0 || strcmp(argv[3], "stall") == 0) {
+        cut(unix_s, argv[3][0] == 's', a, b);
+    } else if (strcmp(argv[3], "flip") == 0) {
+        flip(unix_s, a, b);
+    } else if (strcmp(argv[3], "pieces") == 0) {
+        pieces(unix_s, a, b);
+    } else if (strcmp(argv[3], "room") == 0) {
+        little_room(unix_s);
+    } else {
+        memory(unix_s);
+    }
+    return 0;
+}

@@ -1,0 +1,88 @@
+"""One device image and one set of certificates for all tests of TLS."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tls_pki import CLIENT, Pki
+from tls_rig import Device
+
+from edgeuk.build import build
+from edgeuk.catalog import find_board, load_catalog
+from edgeuk.gateway import load_gateway
+from edgeuk.manifest import load_component
+from edgeuk.resolve import Image, resolve
+
+FIRMWARE = Path(__file__).parent / "firmware"
+GATEWAY = """\
+schema = 1
+name = "device"
+{top}
+[mqtt]
+url = "mqtts://localhost:8883"
+{tls}
+[[sensor]]
+name = "unused"
+driver = "sim"
+shape = "ramp"
+low = 0
+high = 1
+period = "1h"
+every = "1h"
+"""
+
+
+def with_driver(image: Image) -> Image:
+    """`image` with firmware/driver.c in place of firmware/app."""
+    # Components are named by their folder below firmware/.
+    app = load_component(FIRMWARE / "component.toml", "../tests/tls/firmware")
+    parts = tuple(
+        replace(part, component=app) if part.component.name == "app" else part
+        for part in image.components
+    )
+    return replace(image, components=parts)
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The device's program for `tls`, lines of the gateway file; built once each."""
+    catalog = load_catalog()
+    known: dict[tuple[str, str], Path] = {}
+
+    def get(tls: str = "", top: str = "") -> Path:
+        if (tls, top) not in known:
+            folder = tmp_path_factory.mktemp("image")
+            path = folder / "gateway.toml"
+            path.write_text(GATEWAY.format(tls=tls, top=top))
+            image = resolve(load_gateway(path, catalog), find_board(catalog, "host"), catalog)
+            known[tls, top] = build(with_driver(image), folder / "build").image
+        return known[tls, top]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """With a root `ca`, a `server` and a `device` by it, and a root `other`."""
+    pki = Pki(tmp_path_factory.mktemp("pki"))
+    pki.make("ca", ca=True)
+    pki.make("other", ca=True)
+    pki.make("server", issuer="ca")
+    pki.make("device", issuer="ca", extended=CLIENT, names="")
+    return pki
+
+
+@pytest.fixture
+def device(
+    images: Callable[..., Path], pki: Pki, tmp_path: Path
+) -> Iterator[Callable[..., Device]]:
+    """Starts devices: with the certificates that are asked for, of the image with `tls`."""
+    with ExitStack() as stack:
+
+        def start(tls: str = "", version: int = 5, **identity: str) -> Device:
+            values = pki.values(**identity) | {"mqtt.version": str(version)}
+            return stack.enter_context(Device(images(tls), tmp_path, values))
+
+        yield start

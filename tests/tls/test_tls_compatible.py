@@ -1,0 +1,99 @@
+"""The compatible profile: TLS 1.2 and RSA, and what is refused there all the same."""
+
+import ssl
+
+import pytest
+from tls_rig import CONNACK, SServer, TlsBroker, server_context, wait_until
+
+PROFILE = '[tls]\nprofile = "compatible"\nminimum_version = "1.2"\n'
+EPROTO, EREFUSED = -6, -8
+
+
+@pytest.fixture
+def connects(device, pki):
+    def check(context, versions):
+        with TlsBroker(context) as broker:
+            got = device(PROFILE).go(broker.port, hold=False)
+        assert (got.connected, got.clean) == (1, True), got.text
+        assert broker.sessions[0][0] in versions
+        return broker.sessions[0][1]
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("version", "key"), [("TLSv1.2", "P-256"), ("TLSv1.3", "P-256"), ("TLSv1.3", "rsa:2048")]
+)
+def test_both_versions_and_both_kinds_of_keys_will_do(connects, pki, key, version):
+    name = pki.make(f"of_{key.replace(':', '')}", issuer="ca", key=key,
+                    usage="digitalSignature,keyEncipherment")  # fmt: skip
+    context = server_context(pki.crt(name), pki.key(name), client_ca=pki.crt("ca"))
+    if version == "TLSv1.2":
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    cipher = connects(context, [version])
+    assert "GCM" in cipher or "POLY1305" in cipher
+
+
+def test_a_server_of_1_2_with_an_rsa_key_will_do(device, pki):
+    pki.make("of_rsa", issuer="ca", key="rsa:2048", usage="digitalSignature,keyEncipherment")
+    shown = ["-cert", "of_rsa.crt", "-key", "of_rsa.key", "-Verify", "1", "-CAfile", "ca.crt"]
+    with SServer(pki.folder, *shown, "-tls1_2", "-sigalgs", "RSA+SHA256:ECDSA+SHA256") as server:
+        one = device(PROFILE)
+        one.begin(server.port, hold=False)
+        wait_until(lambda: "MQTT" in server.text)
+        server.write(CONNACK)
+        got = one.finish()
+    assert (got.connected, got.clean) == (1, True), got.text
+
+
+WEAK = {
+    "tls1.1": ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
+    "cbc": ["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA"],
+    "no_forward_secrecy": ["-tls1_2", "-cipher", "AES128-GCM-SHA256"],
+    "null": ["-tls1_2", "-cipher", "ECDHE-ECDSA-NULL-SHA:@SECLEVEL=0"],
+}
+
+
+@pytest.mark.parametrize("name", WEAK)
+def test_a_server_with_only_weak_ciphers_or_versions_is_not_talked_to(device, pki, name):
+    with SServer(pki.folder, "-cert", "server.crt", "-key", "server.key", *WEAK[name]) as server:
+        got = device(PROFILE).go(server.port)
+    assert (got.connected, got.handshakes, got.live) == (0, 0, 0), got.text
+    assert got.down[0] in (EREFUSED, EPROTO), got.text
+
+
+REFUSED = {
+    "c_other": ({"issuer": "other"}, "ca"),
+    "c_expired": ({"issuer": "ca", "days": (-9, -1)}, "expired"),
+    "c_name": ({"issuer": "ca", "names": "DNS:elsewhere.test"}, "name"),
+    "c_use": ({"issuer": "ca", "extended": "clientAuth"}, "usage"),
+    "c_rsa1024": ({"issuer": "ca", "key": "rsa:1024"}, "weak"),
+}
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_impostor_is_refused_in_either_version(device, pki, name, version):
+    how, reason = REFUSED[name]
+    pki.make(name, **how)
+    context = server_context(pki.crt(name), pki.key(name), level=0)
+    context.maximum_version = version
+    with TlsBroker(context) as broker:
+        got = device(PROFILE).go(broker.port)
+    assert broker.packets == [], "the device sent CONNECT to an impostor"
+    assert (got.connected, got.handshakes, got.live) == (0, 0, 0), got.text
+    assert got.refusals == {reason: 1}, got.text
+
+
+def test_a_renegotiation_is_not_followed(device, pki):
+    options = ["-cert", "server.crt", "-key", "server.key", "-tls1_2"]
+    with SServer(pki.folder, *options) as server:
+        one = device(PROFILE)
+        one.begin(server.port)
+        wait_until(lambda: "MQTT" in server.text)
+        server.write(b"r\n")  # HelloRequest
+        wait_until(lambda: "ENEGOTIAT" in server.text.upper() or "rror" in server.text, 5)
+        server.write(CONNACK)
+    got = one.finish()
+    assert got.handshakes == 1, got.text  # and no second one
+    assert got.clean

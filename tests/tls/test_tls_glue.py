@@ -1,0 +1,76 @@
+"""firmware/tls with mbedTLS on a simulated network (c/world.h): a recorded handshake is replayed
+with a cut, a stall and a changed bit in every place, in pieces, without room to write, and with
+every allocation failing once. The fuzzer feeds it what no server would send."""
+
+import os
+import time
+
+import pytest
+from tls_build import CLANG, Library
+from tls_fuzzing import fuzzer, identity, recording_broker, replayer, write_seeds
+
+# Every so many bytes are tried, from SEED on; six times as many bits.
+PLACES = int(os.environ.get("EDGEUK_TLS_PLACES", "11"))
+SEED = int(os.environ.get("EDGEUK_TLS_SEED", "1"))
+pytestmark = [
+    pytest.mark.skipif(not CLANG, reason="clang is not installed"),
+    pytest.mark.xdist_group("tls_glue"),  # one library for all
+]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return Library(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def own(pki):
+    return identity(pki)
+
+
+@pytest.fixture(scope="module")
+def replay(library, pki, own):
+    """Runs the program in one of its modes, after a recording with OpenSSL."""
+    program, now = str(replayer(library)), str(int(time.time()))
+
+    def run(*mode: str) -> str:
+        said = library.run([program, str(own), now, *mode])
+        print(said)
+        return said
+
+    with recording_broker(pki) as broker:
+        run("live", str(broker.port))
+    return run
+
+
+def test_a_flight_cut_at_any_byte_is_the_end_of_it(replay):
+    assert "-7=" in replay("cut", str(SEED), str(PLACES))
+
+
+def test_a_flight_that_stalls_at_any_byte_ends_after_15_seconds(replay):
+    assert "-3=" in replay("stall", str(SEED), str(PLACES))
+
+
+def test_no_changed_bit_goes_unnoticed(replay):
+    replay("flip", str(SEED), str(PLACES * 6))
+
+
+def test_a_flight_may_come_in_any_pieces(replay):
+    replay("pieces", str(SEED), "30")
+
+
+def test_a_stream_that_takes_little_at_a_time_will_do(replay):
+    replay("room")
+
+
+def test_an_allocation_that_fails_is_named_as_the_reason(replay):
+    """Never as a wrong digest or a bad certificate, and nothing is left behind."""
+    replay("memory")
+
+
+def test_a_server_of_any_bytes_does_no_harm(library, pki, own, tmp_path, monkeypatch):
+    write_seeds(pki, tmp_path / "corpus")
+    monkeypatch.setenv("EDGEUK_TLS_FOLDER", str(own))
+    monkeypatch.setenv("EDGEUK_TLS_NOW", str(int(time.time())))
+    options = ["-runs=15000", f"-seed={SEED}", "-max_len=4000", f"-artifact_prefix={tmp_path}/"]
+    library.run([str(fuzzer(library)), *options, str(tmp_path / "corpus")])
