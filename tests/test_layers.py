@@ -45,7 +45,7 @@ C = [
     "ek",
     "config.h",
     "tls_options.h",
-    "arch libc pci virtio gpio",
+    "arch libc pci virtio videocore gpio",
     "kernel",
     "net storage",
     "tls",
