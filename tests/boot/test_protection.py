@@ -52,10 +52,13 @@ SOURCE = """\
 
 #if __x86_64__
 #define RETURN 0xc3c3c3c3
+#define UNDEFINED "ud2"
 #elif __aarch64__
 #define RETURN 0xd65f03c0
+#define UNDEFINED "udf #1"
 #else
 #define RETURN 0x47704770 // bx lr
+#define UNDEFINED "udf #0"
 #endif
 #ifdef __thumb__
 #define THUMB 1
@@ -104,6 +107,8 @@ static void poll(const void *dev) {
         put(zero);
     } else if (strcmp(how, "call null") == 0) {
         call(zero);
+    } else if (strcmp(how, "write nowhere") == 0) {
+        put((uintptr_t)NOWHERE);
     } else if (strcmp(how, "write code") == 0) {
         put((uintptr_t)poll & ~(uintptr_t)3);
     } else if (strcmp(how, "write constant") == 0) {
@@ -129,6 +134,8 @@ static void poll(const void *dev) {
         greatest++;
     } else if (strcmp(how, "division") == 0) {
         after = 1 / zero;
+    } else if (strcmp(how, "instruction") == 0) {
+        __asm__ volatile(UNDEFINED);
     }
     after++;
     ek_log("wild: survived");
@@ -157,6 +164,8 @@ X86_64 = {
     "overflow stack": r"fault, stack overflow: exception 8, ",
 }
 AARCH64 = {
+    "write nowhere": r"data abort: .* far 0x(100000000|90000000)$",
+    "instruction": r"undefined instruction: ",
     "read null": r"data abort: .* far 0x0$",
     "write null": r"data abort: .* far 0x0$",
     "call null": r"instruction abort: .* far 0x0$",
@@ -169,6 +178,8 @@ AARCH64 = {
     "overflow stack": r"data abort, stack overflow: ",
 }
 ARMV7A = {
+    "write nowhere": r"data abort: .* address 0x70000000$",
+    "instruction": r"undefined instruction: ",
     "read null": r"data abort: .* address 0x00000000$",
     "write null": r"data abort: .* address 0x00000000$",
     "call null": r"instruction abort: .* address 0x00000000$",
@@ -192,17 +203,18 @@ ARMV7M = {
     "call device": r"execution forbidden: ",
     "overflow stack": r"(access forbidden|fault), stack overflow: ",
 }
-BOARDS = {  # board -> what the processor stops; a device's address
-    "x86-microvm": (X86_64, "0xfee00000"),
-    "x86-pc": (X86_64, "0xfee00000"),
-    "virt-aarch64": (AARCH64, "0x09000000"),
-    "imx6ul-evk": (ARMV7A, "0x02020000"),
-    "lm3s6965evb": (ARMV7M, "0x4000c000"),
-    "mps2-an385": (ARMV7M, "0x40004000"),
-    "microbit": ({}, "0"),  # a Cortex-M0 has no memory protection
+BOARDS = {  # board -> what the processor stops; addresses: a device, nothing
+    "x86-microvm": (X86_64, "0xfee00000", "0"),
+    "x86-pc": (X86_64, "0xfee00000", "0"),
+    "virt-aarch64": (AARCH64, "0x09000000", "0x90000000"),
+    "imx8mp-evk": (AARCH64, "0x30890000", "0x100000000"),
+    "imx6ul-evk": (ARMV7A, "0x02020000", "0x70000000"),
+    "lm3s6965evb": (ARMV7M, "0x4000c000", "0"),
+    "mps2-an385": (ARMV7M, "0x40004000", "0"),
+    "microbit": ({}, "0", "0"),  # a Cortex-M0 has no memory protection
 }
-WAYS = [(b, how) for b, (stops, _) in BOARDS.items() for how in stops]
-SECOND = ("x86-pc", "mps2-an385")  # of their architectures: the compiler is the same
+WAYS = [(b, how) for b, (stops, *_) in BOARDS.items() for how in stops]
+SECOND = ("x86-pc", "imx8mp-evk", "mps2-an385")  # of their architectures: the compiler is the same
 WAYS += [(b, how) for b in BOARDS if b not in SECOND for how in COMPILER]
 
 
@@ -221,7 +233,9 @@ def built(gateways, tmp_path_factory):
         (folder / "wild").mkdir()
         (folder / "wild/driver.toml").write_text(MANIFEST)
         (folder / "wild/wild.h").write_text(HEADER)
-        (folder / "wild/wild.c").write_text(SOURCE.replace("DEVICE", BOARDS[board][1]))
+        _, device, nowhere = BOARDS[board]
+        source = SOURCE.replace("DEVICE", device).replace("NOWHERE", nowhere)
+        (folder / "wild/wild.c").write_text(source)
         known[board] = gateways(board, SENSOR, load_catalog(replace(roots, drivers=folder)))
         return known[board]
 
@@ -230,7 +244,7 @@ def built(gateways, tmp_path_factory):
 
 @pytest.mark.parametrize(("board", "how"), WAYS)
 def test_what_no_program_may_do_ends_in_a_panic_that_says_so(built, boot, board, how):
-    stops, _ = BOARDS[board]
+    stops, *_ = BOARDS[board]
     values = {"mqtt.host": "", "mqtt.user": how, "exit.on_panic": "1"}
     machine = boot(built(board), values)
     status = machine.wait(LIMIT_S)
@@ -239,8 +253,16 @@ def test_what_no_program_may_do_ends_in_a_panic_that_says_so(built, boot, board,
     assert "survived" not in text, text
     assert text.count("panic: ") == 1, text
     assert re.search("panic: " + (stops | COMPILER)[how], text, re.M), text
+    if not (stops is ARMV7M and how == "overflow stack"):  # whose core could not save where
+        assert re.search(r"^.*  at 0x[0-9a-f]+$", text, re.M), text
     # isa-debug-exit cannot say it plainly: QEMU ends with 2 * code + 1.
     assert status == (2 * EXIT_PANIC + 1 if board.startswith("x86-") else EXIT_PANIC), text
+
+
+def test_a_panic_resets_the_chip_where_nobody_asked_for_an_exit(built, boot):
+    machine = boot(built("imx6ul-evk"), {"mqtt.host": "", "mqtt.user": "instruction"})
+    assert machine.wait(LIMIT_S) == 0  # QEMU ends at a reset: -no-reboot
+    assert "panic: undefined instruction" in "\n".join(machine.lines)
 
 
 class Mpu:
