@@ -107,6 +107,7 @@ class Maker:
         made = issue(
             self.project.signer, self.project.certificate, name, usage=CLIENT, days=self.days
         )
+        path.with_suffix(".crt").unlink(missing_ok=True)  # of keys that no longer speak for it
         write_atomic(path, made.pem(), PRIVATE_FILE)
         return "renewed" if there else "new", made.certificate
 
@@ -176,7 +177,8 @@ def write_broker(
                 project, folder / f"{mosquitto.READER}.pem", mosquitto.READER, (), renew=renew
             )
             write_changed(folder / CERTIFICATE, certificate_pem(project.certificate))
-            text = mosquitto.conf(folder.resolve())
+            port = gateway.mqtt.port if gateway.mqtt.tls else mosquitto.PORT
+            text = mosquitto.conf(folder.resolve(), port)
             write_changed(folder / "mosquitto.conf", text.encode())
         acl = mosquitto.acl(topics_of(project.folder, gateway))
         write_changed(folder / "acl", acl.encode(), PRIVATE_FILE)

@@ -1,27 +1,29 @@
 """The CA's side of firmware/app/rotation: a running device gets a certificate for a new key.
 
-The device makes the key and never shows it; its request proves that it has it. What goes over the
-broker is public, and the device checks what it is given: the broker is not trusted.
+The device makes the key and never shows it; its request proves that it has it, and, by its old key,
+who it is. What goes over the broker is public, and both ends check what they are given: it is
+not trusted.
 """
 
 import hashlib
 import queue
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import paho.mqtt.client as mqtt
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edgeuk.errors import DeviceError
-from edgeuk.identity.sign import public_key_of, verifies
+from edgeuk.identity.sign import PREHASHED, public_key_of, verifies
 
-LEAD = b"edgeuk identity request 1\0"
-POINT, PROOF = 65, 64  # bytes
+LEAD = b"edgeuk identity request 2\0"
+POINT, PROOF = 65, 64  # bytes; what follows is a signature by the device's key so far, DER
 LIMIT_S = 60.0  # the device connects anew, with back-off; with the old certificate, if need be
 
 Certify = Callable[[ec.EllipticCurvePublicKey], x509.Certificate]
@@ -38,9 +40,12 @@ class Via:
     password: str = ""
 
 
-def requested_key(name: str, request: bytes) -> ec.EllipticCurvePublicKey:
-    """The key of a device's request. Raises `DeviceError` if it is not proven."""
-    point, proof = request[:POINT], request[POINT:]
+def requested_key(
+    name: str, request: bytes, known: Sequence[x509.Certificate]
+) -> ec.EllipticCurvePublicKey:
+    """The key of a device's request. Raises `DeviceError` if it is not proven, or not signed with
+    the key of one of the `known` certificates as well: anybody may prove a key of their own."""
+    point, proof, present = request[:POINT], request[POINT:][:PROOF], request[POINT + PROOF :]
     try:
         key = public_key_of(point)
     except ValueError:
@@ -48,12 +53,35 @@ def requested_key(name: str, request: bytes) -> ec.EllipticCurvePublicKey:
     digest = hashlib.sha256(LEAD + name.encode() + b"\0" + point).digest()
     if not verifies(key, digest, proof):
         raise DeviceError(f"the request of `{name}` does not prove that it has the key")
+    if not any(_has_signed(certificate, digest, present) for certificate in known):
+        what = f"the request of `{name}` is not signed with a key that is known to be its own"
+        hint = "somebody else's? After --renew, the device needs its new configuration first"
+        raise DeviceError(what, hint=hint)
     return key
 
 
-def rotate(name: str, topic: str, via: Via, certify: Certify, limit_s: float = LIMIT_S) -> str:
+def _has_signed(certificate: x509.Certificate, digest: bytes, signature: bytes) -> bool:
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        return False
+    try:
+        key.verify(signature, digest, PREHASHED)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def rotate(
+    name: str,
+    topic: str,
+    via: Via,
+    known: Sequence[x509.Certificate],
+    certify: Certify,
+    limit_s: float = LIMIT_S,
+) -> str:
     """Ask the device for a request, answer it, and wait until it has connected with the new
-    certificate; returns what it says: "new", or why it keeps the old one. Raises `DeviceError`."""
+    certificate; returns what it says: "new", or why it keeps the old one. `known`: what it may
+    have now. Raises `DeviceError`."""
     heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
     base = f"{topic}/identity/"
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
@@ -61,9 +89,12 @@ def rotate(name: str, topic: str, via: Via, certify: Certify, limit_s: float = L
         client.tls_set_context(via.tls)
     if via.username:
         client.username_pw_set(via.username, via.password)
-    client.on_message = lambda _client, _data, m: heard.put(
-        (m.topic.removeprefix(base), bytes(m.payload))
-    )
+
+    def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        if not message.retain:  # else it is from before we asked
+            heard.put((message.topic.removeprefix(base), bytes(message.payload)))
+
+    client.on_message = on_message
     client.on_subscribe = lambda *_: heard.put(("subscribed", b""))
     end = time.monotonic() + limit_s
     try:
@@ -73,7 +104,7 @@ def rotate(name: str, topic: str, via: Via, certify: Certify, limit_s: float = L
         _wait(heard, "subscribed", end, f"the broker at {via.host}:{via.port}")
         client.publish(base + "rotate", b"", qos=1)
         request = _wait(heard, "request", end, f"device `{name}`")
-        certificate = certify(requested_key(name, request))
+        certificate = certify(requested_key(name, request, known))
         client.publish(base + "set", certificate.public_bytes(serialization.Encoding.DER), qos=1)
         return _wait(heard, "state", end, f"device `{name}`").decode(errors="replace")
     except OSError as e:
@@ -93,5 +124,5 @@ def _wait(heard: queue.Queue[tuple[str, bytes]], wanted: str, end: float, who: s
             raise DeviceError(f"{who} does not answer", hint=hint) from None
         if kind == wanted:
             return payload
-        if kind == "state":  # a refusal instead
+        if kind == "state" and payload.startswith(b"refused"):  # others are of the time before
             raise DeviceError(f"{who} says: {payload.decode(errors='replace')}")

@@ -79,7 +79,7 @@ def load_blob(path: Path, gateway: Gateway, board: str) -> DeviceFile:
     verify = verifier(gateway)
     if verify:
         try:
-            newest(blob, verify=verify)
+            values = newest(blob, verify=verify).values  # another copy may be nobody's
         except DeviceConfigError as e:
             ca = gateway.identity_ca.name if gateway.identity_ca else ""
             what = f"it is not sealed by the project's CA `{ca}`: it {e.what}"

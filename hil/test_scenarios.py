@@ -55,6 +55,13 @@ def has_gap(sensor, values):
     return is_ramp(sensor) and any(b - a > STEPS_MAX * step_of(sensor) for a, b in pairs)
 
 
+def missing(sensor, values):
+    """How many readings the ramp says there should have been beside these."""
+    if not is_ramp(sensor):
+        return 0
+    return round((values[-1] - values[0]) / step_of(sensor)) - (len(values) - 1)
+
+
 def counters_of(board, readings):
     """The gateway's counters; None where they come too seldom."""
     period_s = board.plan.image.gateway.pipeline.statistics_s
@@ -150,6 +157,7 @@ def test_a_thousand_readings_are_neither_lost_nor_reordered(board, readings):
     assert counters["readings"] >= len(found)
     if counters["skipped"] == 0:
         assert not has_gap(sensor, values)
+        assert missing(sensor, values) <= STEPS_MAX  # nor here and there one
 
 
 @pytest.mark.quick
@@ -241,7 +249,12 @@ def test_firmware_that_hangs_is_reset_by_the_watchdog(board, console, readings):
     sensor = board.beat()
     listen(readings, sensor, 5)
     board.hang()
+    since = len(readings.messages)
     console.wait("edgeuk", limit_s=RESTART_S)  # it boots again
     listen(readings, sensor, 10)
+    boots = [m.payload.decode() for m in readings.messages[since:] if m.kind == "boot"]
+    # Where neither chip nor emulator tells of the watchdog, a hang in the idle loop is a `reset`.
+    assert boots != []
+    assert boots[-1] not in ("power-on", "restart")
     # It hung, and did not crash. Exception 2 is the NMI, by which some watchdogs warn.
     assert not [line for line in console.lines if "panic" in line and not NMI.search(line)]

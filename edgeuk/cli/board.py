@@ -229,3 +229,14 @@ def virtual_name(board: str, wanted: str) -> str:
     if wanted == "virtual":
         return board
     return wanted.removeprefix("virtual:") if wanted.startswith("virtual:") else ""
+
+
+def need_virtual(name: str, board: str, target: str) -> None:
+    """Start virtual board `name` where it does not run; `target` is the chip of `board`. Raises
+    `DeviceError` for one that is switched off."""
+    if not client.is_running(name):
+        client.start(name, target if name == board else target_of(name))
+        say(f"started virtual board `{name}`; `edgeuk board stop {name}` ends it")
+    elif any(s.name == name and s.state == "off" for s in client.boards()):
+        what = f"virtual board `{name}` is switched off [E0810]"
+        raise DeviceError(what, hint=f"edgeuk board power {name} on")

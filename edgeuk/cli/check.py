@@ -53,7 +53,8 @@ def check(
         print_json(done)
     else:
         say(text)
-        next_step(f"edgeuk run{f' --board {board}' if board else ''}")
+        options = (f" --board {board}" if board else "") + (f" --device {device}" if device else "")
+        next_step(f"edgeuk run{options}")
 
 
 def check_project(gateway: Path, board: str, device: Path | None) -> Checked:

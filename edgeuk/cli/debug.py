@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from edgeuk.build import BuildResult, source_folders
-from edgeuk.cli.board import target_of, virtual_name
+from edgeuk.cli.board import need_virtual, virtual_name
 from edgeuk.cli.common import (
     GATEWAY,
     BoardOption,
@@ -29,7 +29,6 @@ from edgeuk.cli.common import (
 from edgeuk.cli.say import say
 from edgeuk.device_config import device_values
 from edgeuk.errors import DeviceError, ToolError, UsageError
-from edgeuk.probe import client
 from edgeuk.resolve import Image
 from edgeuk.run.debugger import commands, find_gdb, run_gdb
 from edgeuk.run.qemu import Qemu
@@ -164,9 +163,8 @@ def _through_probe(call: _Call, wanted: str) -> int:
         raise UsageError(what, hint="leave out --probe: then it runs in QEMU")
     target = board.flash.target
     name = virtual_name(board.name, wanted)
-    if name and not client.is_running(name):
-        client.start(name, target if name == board.name else target_of(name))
-        say(f"started virtual board `{name}`; `edgeuk board stop {name}` ends it")
+    if name:
+        need_virtual(name, board.name, target)
     cortex_m, server = _pyocd("cortex_m"), _pyocd("debug")
     probe = cortex_m.find_probe(f"virtual:{name}" if name else wanted)
     symbols = Program(call.result.debug)

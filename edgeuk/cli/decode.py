@@ -31,6 +31,7 @@ app = command_app()
 
 DEBUG = "gateway.debug.elf"
 STDIN = "-"
+NOTHING = "no addresses in there"
 BOOT_S = 5.0  # a retained message comes at once
 
 
@@ -73,6 +74,9 @@ def decode(
         lines = [_boot_message(broker, topic, gateway, device)]
     else:
         lines = list(_lines(what or [STDIN]))
+    if not json and not any("0x" in line for line in lines):
+        say(NOTHING)  # whatever image it is of
+        return
     program = _program(lines, board, elf, gateway)
     decoder = Decoder(program, force=force)
     found = [line for line in map(decoder.feed, lines) if line]
@@ -99,7 +103,7 @@ def _judge(program: Program, decoder: Decoder, found: Sequence[Line], known: int
     if decoder.foreign:
         say(f"warning: lines of build {names} are left as they are: {path} is another one")
     if not found:
-        say("no addresses in there")
+        say(NOTHING)
     elif not known:
         say(f"none of the addresses is in {path}")
     elif not any(line.build_id for line in found):

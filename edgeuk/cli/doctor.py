@@ -1,5 +1,6 @@
 """`edgeuk doctor`: what this machine has, what it lacks, and the command that gets it."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -17,12 +18,20 @@ from edgeuk.catalog import find_board, load_catalog
 from edgeuk.cli.common import JsonOption, command_app, plural, waiting
 from edgeuk.cli.say import next_step, print_json, print_table
 from edgeuk.errors import EdgeukError
+from edgeuk.flash import firmware
 from edgeuk.paths import PACKAGE
 from edgeuk.run import emulator
+from edgeuk.run.debugger import find_gdb
 
 app = command_app()
 FREE_MIN_MB = 500  # the compiler's cache and a few builds
 ANSWER_S = 20  # limit of a program that says its version
+# Package -> extra of ours that brings it, what needs it.
+EXTRAS = {
+    "pyocd": ("flash", "`edgeuk flash` and `debug` through a probe"),
+    "unicorn": ("virtual", "virtual boards of chips that QEMU lacks"),
+    "pytest": ("hil", "`edgeuk test`"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,9 @@ def examine() -> Iterator[Finding]:
     broker = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     fix = "apt-get install mosquitto (without it `edgeuk run` starts amqtt)"
     yield Finding("MQTT broker mosquitto", broker is not None, broker or "", fix, needed=False)
+    yield from _extras()
+    yield _gdb()
+    yield _firmware(boards)
     yield _cache()
 
 
@@ -131,6 +143,36 @@ def _emulator(binary: str, least: int, boards: list[Board]) -> Finding:
         fix = f"install a QEMU that has {', '.join(sorted(lacks))}"
         return Finding(what, False, f"{number} without {', '.join(sorted(lacks))}", fix)
     return Finding(what, True, f"{number} at {path}")
+
+
+def _extras() -> Iterator[Finding]:
+    """Python packages that only some commands need."""
+    for package, (extra, use) in EXTRAS.items():
+        spec = importlib.util.find_spec(package)
+        found = str(Path(spec.origin).parent) if spec and spec.origin else ""
+        fix = f'{sys.executable} -m pip install "edgeuk[{extra}]" (for {use})'
+        yield Finding(f"Python package {package}", bool(found), found, fix, needed=False)
+
+
+def _gdb() -> Finding:
+    """One that knows the processors of our boards."""
+    what = "debugger gdb"
+    try:
+        return Finding(what, True, find_gdb("", "aarch64"))
+    except EdgeukError as e:
+        return Finding(what, False, "", f"{e.hint} (for `edgeuk debug`)", needed=False)
+
+
+def _firmware(boards: list[Board]) -> Finding:
+    """What the makers of boards with a card want on it."""
+    names = sorted({name for b in boards if b.flash for name in b.flash.firmware})
+    what = "boot firmware of the Raspberry Pi"
+    try:
+        firmware.find(names, None)
+    except EdgeukError:
+        fix = f"{firmware.FETCH}, or --firmware-dir (for `edgeuk flash --board rpi4`)"
+        return Finding(what, False, "", fix, needed=False)
+    return Finding(what, True, ", ".join(names))
 
 
 def _cache() -> Finding:

@@ -2,16 +2,14 @@
 
 import importlib
 import sys
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from edgeuk.catalog import find_board, load_catalog
-from edgeuk.cli.board import target_of
+from edgeuk.cli.board import need_virtual, virtual_name
 from edgeuk.cli.common import (
     GATEWAY,
     BoardOption,
@@ -27,24 +25,21 @@ from edgeuk.cli.common import (
     plural,
     progress,
     shown,
-    waiting,
 )
 from edgeuk.cli.flash_card import Options, Work, ask, onto_card
+from edgeuk.cli.flash_console import ProbePort, first_lines
 from edgeuk.cli.say import next_step, out, print_json, say
 from edgeuk.device_config import copies, device_values, encode
-from edgeuk.errors import DeviceError, ToolError, UsageError
+from edgeuk.errors import ToolError, UsageError
 from edgeuk.flash.disks import check_target
 from edgeuk.flash.plan import Piece, Plan, pieces_of
 from edgeuk.probe import client
+from edgeuk.run.serial import is_serial
 from edgeuk.sealed import sealer
 
 app = command_app()
 
 VIRTUAL = "virtual"
-CONSOLE_LINES = 4
-CONSOLE_S = 2.0  # for the first line; a board that says nothing is no fault
-QUIET_S = 0.4  # after the first one, for the others
-POLL_S = 0.02  # the daemon has no events to wait for
 
 
 @app.command(
@@ -87,7 +82,10 @@ def flash(
     work = _work(gateway, board, device, image, folder)
     name, method = work.board.name, work.board.flash
     if method is None:
-        hint = f"edgeuk run --board {name}" if work.board.qemu else "add [flash] to its file"
+        hint = f"`edgeuk run --board {name}` starts it"
+        if not work.board.qemu and work.board.cpu != "host":
+            hint = "add [flash] to its file"
+        hint = f"{hint}; to be flashed are {', '.join(_flashable())}"
         raise UsageError(f"board `{name}` has no [flash] [E0801]", hint=hint)
     if method.method == "sd":
         if probe or to is None:
@@ -123,12 +121,10 @@ def _work(
 
 
 def _through_probe(work: Work, target: str, wanted: str, options: Options) -> None:
-    name = _virtual_name(work.board.name, wanted)
+    name = virtual_name(work.board.name, wanted)
     cortex_m = _cortex_m()
     if name:
-        if not client.is_running(name):
-            client.start(name, target if name == work.board.name else target_of(name))
-            say(f"started virtual board `{name}`; `edgeuk board stop {name}` ends it")
+        need_virtual(name, work.board.name, target)
         wanted = f"{VIRTUAL}:{name}"
     probe = cortex_m.find_probe(wanted)
     pieces = [*pieces_of(work.image), *_config(work)]
@@ -140,11 +136,15 @@ def _through_probe(work: Work, target: str, wanted: str, options: Options) -> No
         return
     if not name:
         ask(f"write to the {plan.board} at probe {plan.probe}?", options)
-    with progress(f"writing to {plan.board}") as step:
-        result = cortex_m.flash(
-            plan, probe, unlock=options.unlock, progress=lambda part: step(int(part * 100), 100, "")
-        )
-    lines = _console(name)
+    with ProbePort("" if name else plan.probe) as port:
+
+        def told(part: float) -> None:
+            step(int(part * 100), 100, "")
+            port.forget()  # the chip is stopped: what comes later is of the new image
+
+        with progress(f"writing to {plan.board}") as step:
+            result = cortex_m.flash(plan, probe, unlock=options.unlock, progress=told)
+        lines = _console(name) if name else port.lines()
     if options.json:
         figures = {
             "sectors_erased": result.erased,
@@ -155,13 +155,14 @@ def _through_probe(work: Work, target: str, wanted: str, options: Options) -> No
         print_json({**plan.to_json(), "done": True, **figures, "console": lines})
         return
     _tell(plan, result, lines, name)
+    if not name:
+        _after(work, port.path)
 
 
-def _virtual_name(board: str, wanted: str) -> str:
-    """The virtual board that is meant; "" for a real probe."""
-    if wanted == VIRTUAL:
-        return board
-    return wanted.removeprefix(f"{VIRTUAL}:") if wanted.startswith(f"{VIRTUAL}:") else ""
+def _flashable() -> list[str]:
+    """Boards with a table [flash]."""
+    catalog = load_catalog()
+    return [name for name in sorted(catalog.boards) if find_board(catalog, name).flash]
 
 
 def _cortex_m() -> Any:
@@ -209,8 +210,8 @@ def _tell(plan: Plan, result: Any, lines: Sequence[str], name: str) -> None:
     for line in lines:
         out.print(f"  | {line}", markup=False)
     if not name:
-        next_step("watch its console, and the readings at your broker")
-    elif lines:
+        return
+    if lines:
         next_step(f"edgeuk debug --board {plan.board} --probe virtual:{name}")
     else:
         say(
@@ -221,20 +222,22 @@ def _tell(plan: Plan, result: Any, lines: Sequence[str], name: str) -> None:
         next_step(f"pyocd cmd --probe virtual:{name} -t {plan.target}")
 
 
+def _after(work: Work, port: Path | None) -> None:
+    """What to do with a real board."""
+    console = f"its console ({port})" if port else "its console"
+    if is_serial(work.board):
+        next_step(f"edgeuk bridge --port {port or '/dev/ttyACM0'} publishes its readings")
+    else:
+        next_step(f"watch {console}, and the readings at your broker")
+
+
 def _asleep(name: str) -> bool:
     return any(s.name == name and s.state == "asleep" for s in client.boards())
 
 
 def _console(name: str) -> list[str]:
     """The first lines that a virtual board prints after its reset."""
-    if not name or _asleep(name):
+    if _asleep(name):
         return []
-    end, text = time.monotonic() + CONSOLE_S, b""
-    with suppress(DeviceError), client.Connection(name) as connection, waiting("its first words"):
-        while time.monotonic() < end and text.count(b"\n") < CONSOLE_LINES:
-            first = not text
-            text = connection.console()[1]
-            if text and first:
-                end = min(end, time.monotonic() + QUIET_S)
-            time.sleep(POLL_S)
-    return text.decode(errors="replace").splitlines()[:CONSOLE_LINES]
+    with client.Connection(name) as connection:
+        return first_lines(lambda: connection.console()[1])

@@ -235,7 +235,7 @@ def _tell(
         out.print("        the name in a client's certificate (CN) as user name")
     if lacks:
         lines = "\n".join(lacks).replace("\n", "\n  ")
-        say(f"\n{gateway.path.name} should have:\n  {lines}")
+        say(f"\n{gateway.path.name} should have this; then run the same command again:\n  {lines}")
     if gateway.mqtt.host in ("localhost", "127.0.0.1"):
         what = f"the broker of {gateway.path.name} is `{gateway.mqtt.host}`"
         say(f"\n{what}: right in QEMU, but a board would look for it on itself")

@@ -1,6 +1,7 @@
 """`edgeuk provision --rotate`: running devices get a certificate for a new key of theirs."""
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from edgeuk.cli.say import next_step, out, print_json, say
 from edgeuk.device_config import device_values
 from edgeuk.errors import DeviceError, UsageError
 from edgeuk.gateway import Gateway, load_device
+from edgeuk.identity.fitness import parse_der
 from edgeuk.identity.issue import certificate_pem, certify
 from edgeuk.identity.mosquitto import READER
 from edgeuk.identity.project import BROKER, DEVICES, Project
@@ -21,6 +23,7 @@ from edgeuk.run.session import check_broker
 from edgeuk.run.tls import context
 
 DONE = "new"  # what a device says that has connected with the new certificate
+UNKEPT = "the storage does not"  # and what, besides, if its storage fails
 
 
 def rotate_devices(
@@ -43,8 +46,15 @@ def rotate_devices(
         until = device["valid_until"]
         out.print(f"device  {device['name']}: new certificate, valid until {until}", markup=False)
         out.print(f"        {shown(Path(device['certificate']))}", markup=False)
-    say("the new keys are on the devices only; what is in the .pem files stays valid as well")
-    next_step("edgeuk provision --renew NAME, should a device lose its storage")
+    say("the new keys are on the devices only; the .pem files stay valid, should storage be lost")
+    next_step("edgeuk provision --renew NAME, where somebody else may have a .pem file")
+
+
+def _known(values: Mapping[str, str], given: bytes) -> list[x509.Certificate]:
+    """Certificates that the device may have now: that of its configuration, and what it was given
+    since."""
+    own = parse_der(base64.b64decode(values.get("tls.cert", "")), "tls.cert")[:1]
+    return own + (x509.load_pem_x509_certificates(given) if given else [])
 
 
 def _rotate(
@@ -58,20 +68,34 @@ def _rotate(
     if reader.exists():
         tls.load_cert_chain(reader)
     made: list[x509.Certificate] = []
+    path = file.with_suffix(".crt")
+    before = path.read_bytes() if path.exists() else b""
 
     def answer(key: ec.EllipticCurvePublicKey) -> x509.Certificate:
         made.append(certify(project.signer, project.certificate, name, key, days=days))
+        with clear_errors(path.parent):  # before, as we may not hear how it went
+            write_atomic(path, certificate_pem(made[-1]) + before)
         return made[-1]
 
     topic = values.get("mqtt.topic") or name
     user, password = values.get("mqtt.username", ""), values.get("mqtt.password", "")
+    via = Via(host, port, tls, user, password)
     with waiting(f"waiting for {name}"):
-        said = rotate(name, topic, Via(host, port, tls, user, password), answer)
+        said = rotate(name, topic, via, _known(values, before), answer)
+    if UNKEPT in said:  # it may be either one after a restart
+        before = certificate_pem(made[-1]) + before
+    left = certificate_pem(made[-1]) if said == DONE else before
+    with clear_errors(path.parent):
+        if left:
+            write_atomic(path, left)
+        else:
+            path.unlink(missing_ok=True)
+    if said.startswith(DONE) and said != DONE:
+        what = f"device `{name}` has connected with its new certificate, but: {said}"
+        hint = "it tries again with each connection, and after a restart; is its disk worn?"
+        raise DeviceError(what, hint=hint)
     if said != DONE:
         raise DeviceError(f"device `{name}` keeps its old certificate: {said}")
-    path = file.with_suffix(".crt")
-    with clear_errors(path.parent):
-        write_atomic(path, certificate_pem(made[-1]))
     return {
         "name": name,
         "certificate": str(path),

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from edgeuk.board import Board
+from edgeuk.cache import clear_errors, write_atomic
 from edgeuk.cli.common import (
     GATEWAY,
     BoardOption,
@@ -40,6 +42,7 @@ from edgeuk.sealed import delivery
 app = command_app()
 POLL_S = 0.2  # how often the view looks for an end or a new second
 SILENCE_S = 20.0  # after this without a reading, show what the console says
+STORAGE_BYTES = 16384  # of a new one: docs/rotation.md
 CONSOLE_KEPT = 1000  # lines that wait for the view
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
@@ -57,6 +60,10 @@ def run(
     duration: Annotated[
         str, typer.Option("--for", help="End after this time, as 30s or 2m.", metavar="TIME")
     ] = "",
+    storage: Annotated[
+        Path | None,
+        typer.Option(help="What the device keeps, from one run to the next.", metavar="FILE"),
+    ] = None,
     folder: OutOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -70,11 +77,15 @@ def run(
     if finished and broker:
         what = "a sealed configuration has its broker in it: --broker cannot be another one"
         raise UsageError(what, hint="where the CA's key is, --device NAME.toml can")
+    if storage:
+        _make_storage(image.board, storage)
+    elif project.gateway.rotate and broker:
+        say("without --storage FILE, the device cannot be given a new certificate (--rotate)")
     need_tools(image, qemu=True)
     result = build_image(image, folder)
     log = output_folder(image, folder) / "console.log"
     if not project.gateway.sensors:
-        serve(image, result, values, log, limit_s, seal, finished)
+        serve(image, result, values, log, limit_s, seal, finished, storage)
         return
     console: deque[str] = deque(maxlen=CONSOLE_KEPT)
     where = (image.board, result.image, values)
@@ -86,6 +97,7 @@ def run(
                     broker_url=broker,
                     seal=seal,
                     finished=finished,
+                    storage=storage,
                     log=log,
                     on_line=console.append,
                 )
@@ -101,6 +113,20 @@ def run(
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     next_step("edgeuk size, or edgeuk boards --for gateway.toml for other boards")
+
+
+def _make_storage(board: Board, path: Path) -> None:
+    """The file, if it is not there: nobody else may read what a device keeps. Raises `UsageError`
+    for a board that keeps nothing."""
+    if "storage" not in board.roles:
+        what = f"board `{board.name}` has no role `storage`: it keeps nothing"
+        raise UsageError(what, hint="leave out --storage; x86-microvm, host and others have one")
+    if not path.exists():
+        with clear_errors(path.parent):
+            write_atomic(path, bytes(STORAGE_BYTES), 0o600)
+    if path.stat().st_size < STORAGE_BYTES:
+        what = f"--storage `{path}` is smaller than {STORAGE_BYTES} bytes"
+        raise UsageError(what, hint="name a file that is not there yet: it is made")
 
 
 def _view(json: bool, running: Session, what: str) -> View:

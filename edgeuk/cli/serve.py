@@ -26,6 +26,7 @@ def serve(
     limit_s: float,
     seal: Seal | None = None,
     finished: bytes = b"",
+    storage: Path | None = None,
 ) -> None:
     """Boot it and show what its console says. Raises `DeviceError` when it ends by itself."""
     say(f"{values['name']} on {image.board.name}, {result.flash_bytes:,} bytes; Ctrl-C ends")
@@ -40,7 +41,9 @@ def serve(
 
     try:
         where = (image.board, result.image, values)
-        with alone(*where, seal=seal, finished=finished, log=log, on_line=show) as machine:
+        with alone(
+            *where, seal=seal, finished=finished, storage=storage, log=log, on_line=show
+        ) as machine:
             while time.monotonic() < end:
                 time.sleep(POLL_S)
                 status = machine.poll()

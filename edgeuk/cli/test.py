@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
+from edgeuk.catalog import find_board, load_catalog
 from edgeuk.cli.common import DEFAULT_BOARD, GATEWAY, BoardOption, command_app
 from edgeuk.cli.say import next_step, say
-from edgeuk.errors import EXIT_DONE, EXIT_INTERRUPTED, ToolError, UsageError
+from edgeuk.errors import EXIT_INTERRUPTED, ToolError, UsageError
 from edgeuk.paths import data_roots
 
 app = command_app()
@@ -86,6 +87,7 @@ def test(
         *map(str, where),
     ]
     _end(_run(command), junit)
+    _on_hardware(board, target)
 
 
 def scenarios(gateway: Path | None) -> list[Path]:
@@ -121,7 +123,17 @@ def _end(status: int, junit: Path | None) -> None:
         say("error: no test ran")
     elif junit is not None and status in (0, 1):
         say(f"results: {junit}")
-    if status == 0:
-        next_step("the same on hardware: edgeuk test --help")
-    codes = {0: EXIT_DONE, INTERRUPTED: EXIT_INTERRUPTED, USAGE: UsageError.exit_code}
-    raise typer.Exit(codes.get(status, 1))
+    codes = {INTERRUPTED: EXIT_INTERRUPTED, USAGE: UsageError.exit_code}
+    if status:
+        raise typer.Exit(codes.get(status, 1))
+
+
+def _on_hardware(board: str, target: str) -> None:
+    """What comes after a success in emulation."""
+    flash = find_board(load_catalog(), board).flash
+    if flash is None or target not in ("qemu", "virtual"):
+        return
+    if flash.method == "sd":
+        next_step(f"edgeuk flash --board {board} --to /dev/sdX")
+    else:
+        next_step(f"edgeuk test --board {board} --target probe, with the board at its probe")

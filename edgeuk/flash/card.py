@@ -178,7 +178,7 @@ def _open(path: Path, disk: Disk | None) -> int:
     try:
         # Of a disk, O_EXCL refuses one that the system uses, whatever we were told before.
         how = os.O_EXCL if disk else os.O_CREAT
-        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC | how, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC | how, 0o600)  # a key may be in it
     except OSError as e:
         raise _failed(path, e) from None
     if _identity(handle) != disk:

@@ -86,6 +86,9 @@ def check_target(path: Path, sys: Path = Path("/sys"), proc: Path = Path("/proc"
     except FileNotFoundError:
         if path.is_relative_to("/dev"):
             raise _refuse(f"there is no {path}", disks(sys, proc)) from None
+        if not path.parent.is_dir():
+            what = f"there is no folder {path.parent} [E0812]"
+            raise UsageError(what, where=str(path), hint=f"mkdir -p {path.parent}") from None
         return "a new file"
     if stat.S_ISREG(mode):
         return "a file, which is replaced"

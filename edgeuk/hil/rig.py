@@ -108,7 +108,8 @@ class Gear:
             return None
         tls = importlib.import_module("edgeuk.run.tls")  # which takes a while
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ek-")))
-        hosts = ("localhost", "127.0.0.1", uplink(board, values).host)
+        wired = self.plan.wiring.targets.get(self.plan.target, {}).get("address", "localhost")
+        hosts = ("localhost", "127.0.0.1", uplink(board, values).host, wired)
         identity = tls.make(folder, values["name"], tuple(dict.fromkeys(hosts)))
         plain = tls.without(values)
         values.clear()

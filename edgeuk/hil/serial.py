@@ -1,7 +1,7 @@
-"""What targets share whose board is at a debug probe and whose readings leave over its console."""
+"""What targets share whose board is at a debug probe, its console on a serial port."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from edgeuk import device_config
@@ -16,24 +16,25 @@ from edgeuk.run.serial import Bridge, is_serial
 STOP_S = 5.0
 
 
-def check_probe_board(board: Board, target: str) -> str:
-    """pyOCD's name of the board's chip. Raises `UsageError`."""
+def check_probe_board(board: Board, target: str, *, networked: bool = False) -> str:
+    """pyOCD's name of the board's chip; `networked`: it may have a network. Raises `UsageError`."""
     if board.flash is None or board.flash.method != "pyocd" or not board.flash.target:
         what = f"board `{board.name}` is not flashed through a debug probe"
         raise UsageError(what, hint="--target qemu" if board.qemu else "test it by hand")
-    if not is_serial(board):
+    if not is_serial(board) and not networked:
         what = f"board `{board.name}` talks to a broker over its network"
         what = f"{what}: target `{target}` serves only boards whose readings leave over the console"
-        raise UsageError(what, hint="--target qemu" if board.qemu else "edgeuk flash, edgeuk run")
+        raise UsageError(what, hint="--target qemu" if board.qemu else "--target probe")
     return board.flash.target
 
 
-def write(job: Job, chip: str, probe_id: str) -> None:
-    """Image and device configuration. The broker is not in it, so that what is equal stays as it
-    is: flash wears."""
+def write(job: Job, chip: str, probe_id: str, values: Mapping[str, str] | None = None) -> None:
+    """Image and device configuration: `values`, else the job's without the broker, so that what is
+    equal stays as it is: flash wears."""
     board = job.board
     region = board.memory["config"]
-    values = {k: v for k, v in job.values.items() if k not in ("mqtt.host", "mqtt.port")}
+    if values is None:
+        values = {k: v for k, v in job.values.items() if k not in ("mqtt.host", "mqtt.port")}
     copies = device_config.copies(device_config.encode(values, board=board.name), region.size)
     pieces = [
         *pieces_of(job.image.image),
@@ -45,14 +46,15 @@ def write(job: Job, chip: str, probe_id: str) -> None:
 
 
 class Reader:
-    """The console's bytes: frames to the broker, lines to the log. `read` gives the next ones, b""
-    after a while without any."""
+    """The console's bytes: frames to the broker where the board has no network, lines to the log.
+    `read` gives the next ones, b"" after a while without any."""
 
     def __init__(self, job: Job, console: Console, read: Callable[[], bytes]) -> None:
         self._console, self._read = console, read
         self._stack = ExitStack()
         port, topic = int(job.values["mqtt.port"]), job.values["mqtt.topic"]
-        self._bridge = self._stack.enter_context(Bridge("127.0.0.1", port, topic))
+        host = "127.0.0.1" if is_serial(job.board) else ""
+        self._bridge = self._stack.enter_context(Bridge(host, port, topic))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()

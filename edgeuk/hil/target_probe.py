@@ -1,6 +1,7 @@
 """A real board at a debug probe: flashed and reset by pyOCD, its console on a serial port.
 
-Nothing here switches its power: tests that need that are skipped.
+Nothing here switches its power or pulls its cable: tests that need that are skipped. A board with a
+network finds the tests' broker and servers at the address that the wiring file names.
 """
 
 from contextlib import ExitStack
@@ -13,9 +14,11 @@ from edgeuk.board import Board
 from edgeuk.errors import DeviceError, UsageError
 from edgeuk.flash import cortex_m
 from edgeuk.hil.console import Console
+from edgeuk.hil.relay import relay
 from edgeuk.hil.serial import Reader, check_probe_board, write
 from edgeuk.hil.target import Job, Target
 from edgeuk.hil.wiring import Wiring
+from edgeuk.run.serial import is_serial
 from edgeuk.run.serial_port import SerialPort
 
 BAUD = 115_200  # of all boards' consoles
@@ -30,20 +33,27 @@ class ProbeTarget(Target):
 
     def __init__(self, job: Job, console: Console) -> None:
         super().__init__(job, console)
-        self._chip = check_probe_board(job.board, self.name)
+        self._chip = check_probe_board(job.board, self.name, networked=True)
         wired = job.wiring.targets.get(self.name, {})
         self._id, self._port = wired.get("id", ""), Path(wired["serial"])
         self._stack = ExitStack()
+        self._values: dict[str, str] | None = None
+        if not is_serial(job.board):
+            self._values = relay(job.values, wired["address"], self._stack)
         self._on = False
 
     @classmethod
     def check(cls, board: Board, wiring: Wiring) -> None:
-        check_probe_board(board, cls.name)
+        check_probe_board(board, cls.name, networked=True)
         wired = wiring.targets.get(cls.name, {})
+        where = str(wiring.path or f"hil/wiring/{board.name}.toml")
         if not wired.get("serial"):
-            where = str(wiring.path or f"hil/wiring/{board.name}.toml")
             what = "target `probe` needs the serial port of the board's console"
             raise UsageError(what, where=where, hint='[probe] serial = "/dev/ttyACM0"')
+        if not is_serial(board) and not wired.get("address"):
+            what = "target `probe` needs this machine's address on the board's network"
+            hint = '[probe] address = "192.168.1.10", as `ip address` shows it'
+            raise UsageError(what, where=where, hint=hint)
         cortex_m.find_probe(wired.get("id", ""))
 
     @property
@@ -51,7 +61,7 @@ class ProbeTarget(Target):
         return self._on
 
     def flash(self) -> None:
-        write(self.job, self._chip, self._id)
+        write(self.job, self._chip, self._id, self._values)
 
     def power_on(self) -> None:
         """It has run since it was flashed: a reset shows it from its beginning."""

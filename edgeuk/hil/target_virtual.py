@@ -1,6 +1,8 @@
 """A virtual board (edgeuk/probe): flashed by pyOCD, its console read from the daemon."""
 
+import atexit
 import os
+import re
 import time
 from collections.abc import Callable
 
@@ -10,14 +12,16 @@ from edgeuk.hil.console import Console
 from edgeuk.hil.serial import Reader, check_probe_board, write
 from edgeuk.hil.target import Job, Target
 from edgeuk.hil.wiring import Wiring
-from edgeuk.probe import client
+from edgeuk.probe import client, storage
 from edgeuk.probe.parts import find_part
 
 POLL_S = 0.02  # the daemon has no events to wait for
+OURS = re.compile(r"hil-.+-(\d+)")  # the name of a run's board ends with its process
 
 
 class VirtualTarget(Target):
-    """One daemon per test; its flash survives power cycles as a real one's does."""
+    """One daemon per test; its flash survives power cycles as a real one's does, and is gone after
+    the run."""
 
     name = "virtual"
 
@@ -26,6 +30,8 @@ class VirtualTarget(Target):
         self._chip = check_probe_board(job.board, self.name)
         self._virtual = f"hil-{job.board.name}-{os.getpid()}"
         self._reader: Reader | None = None
+        forget_killed()
+        atexit.register(client.forget, self._virtual)
         client.start(self._virtual, self._chip)
         self._ask("power", on=False)
 
@@ -88,3 +94,11 @@ class VirtualTarget(Target):
             return data
 
         return read
+
+
+def forget_killed() -> None:
+    """Clear away the boards of runs that could not do it themselves."""
+    for name in storage.flashed():
+        run = OURS.fullmatch(name)
+        if run and not storage.start_time(int(run[1])):
+            client.forget(name)

@@ -1,5 +1,6 @@
 """A mosquitto configuration in which a device is who its certificate says."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,7 +9,7 @@ READER = "reader"
 CONF = """\
 # Written by `edgeuk provision`; start it with: mosquitto -c {conf}
 # Only those who show a certificate of this project's CA are let in, under the name in it.
-listener {port}
+{user}listener {port}
 cafile {folder}/ca.crt
 certfile {folder}/server.pem
 keyfile {folder}/server.pem
@@ -31,7 +32,9 @@ topic readwrite {topic}/#
 
 def conf(folder: Path, port: int = PORT) -> str:
     """mosquitto.conf(5): relative paths would be seen from where it is started."""
-    return CONF.format(conf=folder / "mosquitto.conf", folder=folder, port=port)
+    # Started by root, mosquitto becomes `mosquitto`, who cannot read a folder of root's.
+    user = "user root\n" if os.geteuid() == 0 else ""
+    return CONF.format(conf=folder / "mosquitto.conf", folder=folder, port=port, user=user)
 
 
 def acl(topics: Mapping[str, str]) -> str:

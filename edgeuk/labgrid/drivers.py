@@ -23,9 +23,9 @@ from edgeuk.device_config import copies
 from edgeuk.errors import DeviceError
 from edgeuk.flash import cortex_m
 from edgeuk.flash.plan import Piece, pieces_of
-from edgeuk.labgrid.forward import Forward
 from edgeuk.labgrid.resources import EdgeukProbe, EdgeukVirtualBoard
 from edgeuk.probe import client, storage
+from edgeuk.run.forward import Forward
 
 POLL_S = 0.02  # the daemon has no events to wait for
 CONNECT_S = 10.0

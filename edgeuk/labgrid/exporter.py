@@ -23,8 +23,8 @@ from edgeuk.board import Board
 from edgeuk.catalog import find_board, load_catalog
 from edgeuk.errors import UsageError
 from edgeuk.flash import cortex_m
-from edgeuk.labgrid.forward import Forward
 from edgeuk.probe import client, storage
+from edgeuk.run.forward import Forward
 
 __all__ = ["BrokenResourceError", "ProbeExport", "VirtualBoardExport", "chip_of", "main"]
 

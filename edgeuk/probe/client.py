@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -192,6 +193,13 @@ def stop(name: str) -> bool:
     for file in (storage.RECORD, storage.SOCKET):
         (storage.board_folder(name) / file).unlink(missing_ok=True)
     return True
+
+
+def forget(name: str) -> None:
+    """Stop a board, and its flash with it."""
+    stop(name)
+    for folder in (storage.flash_file(name).parent, storage.board_folder(name)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def boards() -> list[Status]:

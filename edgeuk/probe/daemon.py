@@ -169,10 +169,10 @@ class Daemon:
             return None
         if name in self._probe_ops and self._owner is not client:
             raise ValueError("the probe was not opened")
-        if name not in ("status", "stop", "power", "console", "reset"):
+        if name not in ("status", "stop", "power", "console"):
             if not self.board.on:
                 raise EngineError("the board is switched off")
-            if self.board.trouble:
+            if self.board.trouble and name != "reset":  # which starts it anew
                 raise EngineError(self.board.trouble)
         do = self._probe_ops.get(name) or self._ops[name]
         try:

@@ -66,6 +66,11 @@ def flash_file(name: str) -> Path:
     return cache_root() / "boards" / name / "flash.bin"
 
 
+def flashed() -> list[str]:
+    """Names of boards that have something in their flash, whether or not they run."""
+    return sorted(p.parent.name for p in (cache_root() / "boards").glob("*/flash.bin"))
+
+
 def write_record(record: Record) -> None:
     """Say that the board runs."""
     write_atomic(board_folder(record.name) / RECORD, json.dumps(asdict(record)).encode())

@@ -25,6 +25,16 @@ from edgeuk.run.process import Process
 HOST_ADDRESS = "10.0.2.2"  # the machine that runs QEMU, as its user networking shows it to a guest
 QMP_S = 10.0  # limit of one command
 END_S = 2.0  # for a QEMU that has closed the channel to end
+DISKS = {"virtio_mmio": "virtio-blk-device", "virtio_pci": "virtio-blk-pci"}  # by driver of the bus
+
+
+def disk_options(board: Board, file: Path) -> list[str]:
+    """A disk behind the role `storage`. QEMU ends if another one has the file."""
+    bus = board.devices[board.roles["storage"]].props["bus"]
+    device = DISKS[board.devices[bus].driver]
+    name = str(file.resolve()).replace(",", ",,")  # a comma ends a value
+    drive = f"if=none,id=disk0,format=raw,file={name}"
+    return ["-drive", drive, "-device", f"{device},drive=disk0"]
 
 
 class Qemu(Process):

@@ -188,6 +188,7 @@ def alone(
     *,
     seal: Seal | None = None,
     finished: bytes = b"",
+    storage: Path | None = None,
     log: Path | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> Iterator[Process]:
@@ -195,7 +196,7 @@ def alone(
     net = uplink(board, values)
     here = localised(values, net.host)
     blob = finished or device_config.encode(here, board=board.name, seal=seal)
-    machine = _machine(board, image, blob, net.netdev, (), log, on_line)
+    machine = _machine(board, image, blob, net.netdev, (), storage, log, on_line)
     with ended_by_signals(), machine:
         yield machine
 
@@ -206,12 +207,15 @@ def _machine(
     blob: bytes,
     netdev: str,
     extra: Sequence[str],
+    storage: Path | None,
     log: Path | None,
     on_line: Callable[[str], None] | None,
 ) -> Process:
     """`extra` are further options of QEMU's."""
     if board.qemu is None:
-        return host.Host(image, blob, log=log, on_line=on_line)
+        return host.Host(image, blob, storage=storage, log=log, on_line=on_line)
+    if storage:
+        extra = [*extra, *qemu.disk_options(board, storage)]
     return qemu.Qemu(board, image, blob, netdev=netdev, extra=extra, log=log, on_line=on_line)
 
 
@@ -263,13 +267,14 @@ def session(
     seal: Seal | None = None,
     finished: bytes = b"",
     extra: Sequence[str] = (),
+    storage: Path | None = None,
     log: Path | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> Iterator[Session]:
-    """Run `image` with the device configuration `values`; `extra` are further options of QEMU's.
-    Raises `DeviceError`, `ToolError`."""
+    """Run `image` with the device configuration `values`; `extra` are further options of QEMU's,
+    `storage` the file behind the role of that name. Raises `DeviceError`, `ToolError`."""
     with peers(board, values, broker_url=broker_url, seal=seal, finished=finished) as meets:
-        machine = _machine(board, image, meets.blob, meets.netdev, extra, log, on_line)
+        machine = _machine(board, image, meets.blob, meets.netdev, extra, storage, log, on_line)
         if meets.bridge:
             machine.text_of = meets.bridge.feed
         with machine:

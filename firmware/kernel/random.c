@@ -49,6 +49,11 @@ static bool seed_from_device(uint8_t seed[KEY_BYTES]) {
     return len == KEY_BYTES;
 }
 
+// Whether a source is stuck: as good as no seed of 32 bytes repeats its first eight.
+static bool repeats(const uint8_t seed[KEY_BYTES]) {
+    return memcmp(seed, seed + 8, KEY_BYTES - 8) == 0;
+}
+
 // Some bits from how long the processor takes, which emulation and caches vary. An attacker who
 // knows the machine may guess them: reported as weak.
 static void absorb_jitter(void) {
@@ -60,16 +65,19 @@ static void absorb_jitter(void) {
 
 void random_init(void) {
     uint8_t seed[KEY_BYTES] = {0};
-    if (arch_random(seed, sizeof seed) == sizeof seed) {
+    if (arch_random(seed, sizeof seed) == sizeof seed && !repeats(seed)) {
         source = "processor"; // at once; a device makes the boot wait for it
-    } else if (seed_from_device(seed)) {
+    } else if (seed_from_device(seed) && !repeats(seed)) {
         source = ek_role_entropy.ops->name ? ek_role_entropy.ops->name : "device";
+        weak = ek_role_entropy.ops->weak;
     } else {
         source = "clock jitter (weak)";
         weak = true;
         absorb_jitter();
     }
     absorb(seed, sizeof seed);
+    memset(seed, 0, sizeof seed);
+    __asm__ volatile("" : : "r"(seed) : "memory"); // the compiler must not drop the erasure
     // Devices that differ in nothing else differ in their configuration.
     uint32_t crc = device_config_crc();
     absorb(&crc, sizeof crc);

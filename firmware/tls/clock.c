@@ -1,6 +1,6 @@
 // clock.c: the time of day for validity periods. A device that does not know it (no clock chip, no
 // answer of a time server) goes by a lower bound: it cannot be earlier than when its own
-// certificate became valid.
+// certificate became valid. Nor does one whose clock is behind that.
 #include "ek/clock.h"
 #include <string.h>
 #include "internal.h"
@@ -11,20 +11,25 @@ static int64_t floor_s;
 
 void tls_clock_floor(int64_t unix_s) { floor_s = unix_s > floor_s ? unix_s : floor_s; }
 
+static bool told(int64_t *now_s) {
+    int64_t boot_ms = 0, since_s = (int64_t)(ek_clock_us() / 1000000);
+    bool known = ek_clock_boot_unix_ms(&boot_ms);
+    int64_t told_s = (int64_t)((uint64_t)boot_ms / 1000) + since_s;
+    known = known && told_s >= floor_s;
+    *now_s = known ? told_s : floor_s + since_s;
+    return known;
+}
+
 bool tls_clock_known(void) {
-    int64_t boot_ms;
-    return ek_clock_boot_unix_ms(&boot_ms);
+    int64_t now_s;
+    return told(&now_s);
 }
 
 const char *tls_clock_source(void) { return tls_clock_known() ? ek_clock_source() : "bound"; }
 
 int64_t tls_time(int64_t *seconds) {
-    int64_t boot_ms = 0, since_s = (int64_t)(ek_clock_us() / 1000000);
-    int64_t now_s = floor_s + since_s;
-    if (ek_clock_boot_unix_ms(&boot_ms)) {
-        int64_t told_s = (int64_t)((uint64_t)boot_ms / 1000) + since_s;
-        now_s = told_s > floor_s ? told_s : floor_s;
-    }
+    int64_t now_s;
+    (void)told(&now_s);
     if (seconds) {
         *seconds = now_s;
     }

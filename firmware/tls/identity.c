@@ -17,11 +17,18 @@
 #define OWN(key, len) ek_device_config_data(key, len)
 #endif
 
+_Static_assert(EK_TLS_VERIFY || EK_DEVELOPMENT, "a production image always verifies");
+
 enum { PIN_BYTES = 32 };
 
 static mbedtls_x509_crt certificate;
 static mbedtls_pk_context key;
 static bool pin_seen;
+static uint32_t address[4]; // of the server, where it has no name; else its length is 0
+static size_t address_len;
+// Of the chain that was verified last: whether the time was known then, and until when it is valid.
+static bool verifies, was_dated;
+static int64_t valid_until;
 
 // Seconds since 1970, for the lower bound; days as in RFC 5280 are no matter here.
 static int64_t seconds_of(const mbedtls_x509_time *time) {
@@ -80,15 +87,31 @@ static bool is_pinned(const mbedtls_x509_crt *of, const uint8_t *pins, size_t le
     return false;
 }
 
+// Whether a certificate is for `address`.
+static bool is_for_address(const mbedtls_x509_crt *of) {
+    for (const mbedtls_x509_sequence *name = &of->subject_alt_names; name; name = name->next) {
+        if ((name->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK) == MBEDTLS_X509_SAN_IP_ADDRESS &&
+            name->buf.len == address_len && memcmp(name->buf.p, address, address_len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // For each certificate of the chain, the server's last. A lower bound of the time says that one has
 // expired, never that it is not yet valid.
 static int on_verified(void *arg, mbedtls_x509_crt *of, int depth, uint32_t *flags) {
     (void)arg;
-    if (!tls_clock_known()) {
+    int64_t until = seconds_of(&of->valid_to);
+    valid_until = verifies && valid_until < until ? valid_until : until;
+    verifies = true;
+    was_dated = tls_clock_known();
+    if (!was_dated) {
         *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_FUTURE;
     }
     // mbedTLS would take the common name instead, which RFC 9525, 6.3 forbids.
-    if (depth == 0 && !mbedtls_x509_crt_has_ext_type(of, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME)) {
+    if (depth == 0 && (!mbedtls_x509_crt_has_ext_type(of, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME) ||
+                       (address_len > 0 && !is_for_address(of)))) {
         *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
     }
     size_t len;
@@ -134,10 +157,15 @@ static int load_own(mbedtls_ssl_config *conf) {
     return mbedtls_ssl_conf_own_cert(conf, &certificate, &key) == 0 ? EK_OK : EK_ENOMEM;
 }
 
+bool tls_identity_expect(const char *host) {
+    address_len = mbedtls_x509_crt_parse_cn_inet_pton(host, address);
+    return address_len > 0;
+}
+
 int tls_identity_load(mbedtls_ssl_config *conf) {
     mbedtls_x509_crt_init(&certificate);
     mbedtls_pk_init(&key);
-    pin_seen = false;
+    pin_seen = verifies = false;
 #ifdef EK_ROTATE
     (void)tls_rotation_data("tls.cert", &(size_t){0});
     if (tls_rotation_changed()) {
@@ -164,6 +192,17 @@ int tls_identity_load(mbedtls_ssl_config *conf) {
                                                   : MBEDTLS_SSL_VERIFY_OPTIONAL);
     return load_own(conf);
 }
+
+bool tls_identity_verifies_still(void) {
+    return tls_clock_known() == was_dated && tls_time(NULL) <= valid_until;
+}
+
+#ifdef EK_ROTATE
+bool tls_identity_sign(const uint8_t digest[32], uint8_t out[TLS_SIGNATURE_MAX], size_t *len) {
+    return mbedtls_pk_sign(&key, MBEDTLS_MD_SHA256, digest, 32, out, TLS_SIGNATURE_MAX, len,
+                           mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) == 0;
+}
+#endif
 
 void tls_identity_free(void) {
     mbedtls_x509_crt_free(&certificate);

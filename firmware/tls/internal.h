@@ -25,7 +25,15 @@ const char *tls_clock_source(void);
 // identity.c: whom we trust and who we are. The statuses of tls_open(); says on the console what is
 // wrong.
 int tls_identity_load(struct mbedtls_ssl_config *conf);
+// Whom: whether it is an address, which the certificate is then held against here; mbedTLS, if it
+// knew, would send it as the server's name, which RFC 6066, 3 forbids.
+bool tls_identity_expect(const char *host);
 void tls_identity_free(void);
+// Whether the chain that was verified last would be still: with a ticket nothing else is looked at.
+bool tls_identity_verifies_still(void);
+// Sign with the key of the connection that stands: DER, ECDSA; false without one.
+enum { TLS_SIGNATURE_MAX = 72 };
+bool tls_identity_sign(const uint8_t digest[32], uint8_t out[TLS_SIGNATURE_MAX], size_t *len);
 
 // resume.c: tickets. Offer: the one that is kept, which is gone then. Keep: that of a connection
 // that stood, before it is freed.
@@ -33,6 +41,16 @@ void tls_ticket_enable(struct mbedtls_ssl_config *conf);
 bool tls_ticket_offer(struct mbedtls_ssl_context *ssl);
 void tls_ticket_forget(void);
 void tls_ticket_keep(struct mbedtls_ssl_context *ssl);
+
+// session.c: the one session of mbedTLS. Begin: the statuses of tls_open(); `below` is to carry it.
+// Step: one of the handshake, until it is over; 0, or mbedTLS's error. Fault: the status for what
+// mbedTLS said ended it, which is told and counted. End: after begin, whatever that said.
+extern struct mbedtls_ssl_context tls_ssl;
+int tls_session_begin(const char *host, struct ek_stream *below);
+bool tls_session_resumes(void); // it has offered a ticket
+int tls_session_step(bool *over);
+int tls_session_fault(int error);
+void tls_session_end(bool stood);
 
 // report.c: why the server's certificate was refused, of MBEDTLS_X509_BADCERT_*: the sentence's
 // end and the reason.

@@ -1,5 +1,6 @@
 // resume.c: the last ticket of the server (RFC 8446, 4.6.1), with which the next handshake needs no
-// certificates; it has a key exchange of its own all the same. Offered once (RFC 8446, C.4).
+// certificates; it has a key exchange of its own all the same. Offered once (RFC 8446, C.4), and
+// not when the server's chain has expired or the time of day, by which it did not, is known by now.
 #include "internal.h"
 #include "mbedtls/ssl.h"
 
@@ -20,7 +21,7 @@ void tls_ticket_enable(struct mbedtls_ssl_config *conf) {
 }
 
 bool tls_ticket_offer(struct mbedtls_ssl_context *ssl) {
-    bool offered = kept && mbedtls_ssl_set_session(ssl, kept) == 0;
+    bool offered = kept && tls_identity_verifies_still() && mbedtls_ssl_set_session(ssl, kept) == 0;
     tls_ticket_forget();
     return offered;
 }

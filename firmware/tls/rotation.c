@@ -47,6 +47,7 @@ static struct mark mark;
 static int current = NONE, trial = NONE, used = NONE; // slots; NONE: the device configuration
 static unsigned failures;
 static bool loaded, changed;
+static bool unmarked; // the trial is over, and storage does not take that
 static int storage_status = EK_ENOENT;
 static uint8_t pending[32], pending_public[TLS_PUBLIC_BYTES]; // of the request
 static bool is_pending;
@@ -121,6 +122,10 @@ static void load(void) {
     for (int slot = 0; slot < SLOTS; slot++) {
         int status = ek_role_storage.ops->read(ek_role_storage.dev, (uint64_t)slot * SLOT_BYTES,
                                                (uint8_t *)&records[slot], RECORD_BYTES);
+        if (status != EK_OK) { // the newest may be there: no new one is put beside it
+            storage_status = status;
+            ek_log("identity: storage: %s", ek_status_name(status));
+        }
         bool whole = status == EK_OK && is_record(&records[slot]);
         found[slot] = whole ? (int)mark_of(slot) : NONE;
         if (found[slot] == MARK_GOOD && records[slot].sequence > sequence_of(current)) {
@@ -167,25 +172,24 @@ static bool make_key(psa_key_id_t *key) {
     return psa_crypto_init() == PSA_SUCCESS && psa_generate_key(&attributes, key) == PSA_SUCCESS;
 }
 
-static bool prove(psa_key_id_t key, const char *name, uint8_t proof[TLS_PROOF_BYTES]) {
-    static const uint8_t lead[] = "edgeuk identity request 1"; // with its NUL
+// What both keys sign.
+static bool digest_of_request(const char *name, uint8_t digest[HASH]) {
+    static const uint8_t lead[] = "edgeuk identity request 2"; // with its NUL
     psa_hash_operation_t hash = PSA_HASH_OPERATION_INIT;
-    uint8_t digest[HASH];
     size_t len = 0;
     bool done = psa_hash_setup(&hash, PSA_ALG_SHA_256) == PSA_SUCCESS &&
                 psa_hash_update(&hash, lead, sizeof lead) == PSA_SUCCESS &&
                 psa_hash_update(&hash, (const uint8_t *)name, strlen(name) + 1) == PSA_SUCCESS &&
                 psa_hash_update(&hash, pending_public, sizeof pending_public) == PSA_SUCCESS &&
-                psa_hash_finish(&hash, digest, sizeof digest, &len) == PSA_SUCCESS;
+                psa_hash_finish(&hash, digest, HASH, &len) == PSA_SUCCESS;
     (void)psa_hash_abort(&hash);
-    return done && psa_sign_hash(key, PSA_ALG_ECDSA(PSA_ALG_SHA_256), digest, sizeof digest, proof,
-                                 TLS_PROOF_BYTES, &len) == PSA_SUCCESS;
+    return done;
 }
 
-int tls_rotation_request(const char *name, uint8_t public[TLS_PUBLIC_BYTES],
-                         uint8_t proof[TLS_PROOF_BYTES]) {
+int tls_rotation_request(const char *name, uint8_t request[TLS_REQUEST_MAX], size_t *len) {
     psa_key_id_t key;
-    size_t len = 0;
+    uint8_t digest[HASH], *proof = request + TLS_PUBLIC_BYTES;
+    size_t size = 0;
     if (!loaded) {
         load();
     }
@@ -197,12 +201,19 @@ int tls_rotation_request(const char *name, uint8_t public[TLS_PUBLIC_BYTES],
         return EK_ENOMEM;
     }
     is_pending =
-        psa_export_key(key, pending, sizeof pending, &len) == PSA_SUCCESS &&
-        psa_export_public_key(key, pending_public, sizeof pending_public, &len) == PSA_SUCCESS &&
-        prove(key, name, proof);
+        psa_export_key(key, pending, sizeof pending, &size) == PSA_SUCCESS &&
+        psa_export_public_key(key, pending_public, sizeof pending_public, &size) == PSA_SUCCESS &&
+        digest_of_request(name, digest) &&
+        psa_sign_hash(key, PSA_ALG_ECDSA(PSA_ALG_SHA_256), digest, sizeof digest, proof,
+                      TLS_PROOF_BYTES, &size) == PSA_SUCCESS;
     (void)psa_destroy_key(key);
-    memcpy(public, pending_public, sizeof pending_public);
-    return is_pending ? EK_OK : EK_ENOMEM;
+    if (!is_pending) {
+        return EK_ENOMEM;
+    }
+    is_pending = tls_identity_sign(digest, proof + TLS_PROOF_BYTES, &size);
+    memcpy(request, pending_public, sizeof pending_public);
+    *len = TLS_PUBLIC_BYTES + TLS_PROOF_BYTES + size;
+    return is_pending ? EK_OK : EK_EREFUSED;
 }
 
 // RFC 5915: version, private key, curve P-256, public key.
@@ -262,7 +273,25 @@ static const char *check(const mbedtls_x509_crt *cert, const char *name) {
                                                         : NULL;
 }
 
+// The trial is over: what is used has connected.
+static int conclude(void) {
+    bool good = used == trial;
+    int status = set_mark(trial, good ? MARK_GOOD : MARK_BAD);
+    unmarked = status != EK_OK;
+    if (!unmarked) {
+        current = good ? trial : current;
+        trial = NONE;
+    }
+    return status;
+}
+
+// Written over is what is not in use, once that is known in storage as well: else the power fails,
+// and what has connected last is lost.
 static const char *keep(const uint8_t *der, size_t len) {
+    static const char fault[] = "the storage does not take it";
+    if (unmarked && conclude() != EK_OK) {
+        return fault;
+    }
     int slot = current == 0 ? 1 : 0;
     struct record *record = &records[slot];
     uint32_t last =
@@ -282,7 +311,7 @@ static const char *keep(const uint8_t *der, size_t len) {
     if (!base_of(record->base) || !digest_of(&record->sequence, covered, record->digest) ||
         ek_role_storage.ops->write(ek_role_storage.dev, (uint64_t)slot * SLOT_BYTES,
                                    (const uint8_t *)record, RECORD_BYTES) != EK_OK) {
-        return "the storage does not take it";
+        return fault;
     }
     trial = slot;
     failures = 0;
@@ -326,13 +355,12 @@ const char *tls_rotation_result(bool connected) {
         }
         return "";
     }
-    int status = set_mark(trial, used == trial ? MARK_GOOD : MARK_BAD);
-    if (status != EK_OK) { // stays on trial, and is not overwritten by one that is not
-        ek_log("identity: storage: %s", ek_status_name(status));
-        return "";
-    }
     bool good = used == trial;
-    current = good ? trial : current;
-    trial = NONE;
+    int status = conclude();
+    if (status != EK_OK) { // stays on trial, and each connection tries to end that
+        ek_log("identity: storage: %s", ek_status_name(status));
+        return good ? "new, but the storage does not keep that"
+                    : "old: the new one does not connect; the storage does not keep that";
+    }
     return good ? "new" : "old: the new one does not connect";
 }

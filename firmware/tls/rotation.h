@@ -7,12 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TLS_PUBLIC_BYTES = 65, TLS_PROOF_BYTES = 64 };
+enum { TLS_PUBLIC_BYTES = 65, TLS_PROOF_BYTES = 64, TLS_REQUEST_MAX = 65 + 64 + 72 };
 
-// Make a new key, in memory only, and a proof that we have it: ECDSA over the SHA-256 of "edgeuk
-// identity request 1", NUL, `name`, NUL, the public key. EK_OK; EK_ENOENT (no storage), EK_ENOMEM.
-int tls_rotation_request(const char *name, uint8_t public[TLS_PUBLIC_BYTES],
-                         uint8_t proof[TLS_PROOF_BYTES]);
+// Make a new key, in memory only. The request: the public key; r and s by it; and DER by the key of
+// the connection, which must stand: ECDSA over the SHA-256 of "edgeuk identity request 2", NUL,
+// `name`, NUL, the public key. The one proves that we have the new key, the other who we are.
+// EK_OK; EK_ENOENT (no storage), EK_ENOMEM, EK_EREFUSED (no key so far).
+int tls_rotation_request(const char *name, uint8_t request[TLS_REQUEST_MAX], size_t *len);
 // A certificate for that key, DER. It is kept and used from the next connection on. NULL, or why
 // not.
 const char *tls_rotation_set(const char *name, const uint8_t *der, size_t len);

@@ -244,9 +244,12 @@ class RotatingDevice(Client):
         encoding, form = serialization.Encoding, serialization.PublicFormat
         if topic.endswith("/rotate"):
             point = self.key.public_key().public_bytes(encoding.X962, form.UncompressedPoint)
-            text = b"edgeuk identity request 1\0" + self.name.encode() + b"\0" + point
+            text = b"edgeuk identity request 2\0" + self.name.encode() + b"\0" + point
             r, s = decode_dss_signature(self.key.sign(text, ec.ECDSA(hashes.SHA256())))
             proof = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+            pem = (self.folder / f"identity/devices/{self.name}.pem").read_bytes()
+            present = serialization.load_pem_private_key(pem, None)
+            proof += present.sign(text, ec.ECDSA(hashes.SHA256()))
             self.mqtt.publish(self.topic + "request", point + proof, qos=1)
         else:
             (self.folder / "set.der").write_bytes(payload)

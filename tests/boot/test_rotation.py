@@ -4,12 +4,14 @@ that outlasts restarts; certificates that are no good; the power cut at each wri
 import base64
 import datetime
 import hashlib
+import os
 import ssl
 import threading
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import paho.mqtt.publish
 import pytest
 from boot_rig import HEAD, LIMIT_S, TOPIC, WAVE, Built
 from cryptography import x509
@@ -68,6 +70,7 @@ class Authority:
         server = issue(self.signer, self.ca, "broker", usage=SERVER, hosts=hosts)
         (folder / "server.pem").write_bytes(server.pem())
         (folder / "operator.pem").write_bytes(issue(self.signer, self.ca, "operator").pem())
+        self.given: list[x509.Certificate] = []
         self.revoke()
 
     def revoke(self, *certificates: x509.Certificate) -> None:
@@ -89,7 +92,8 @@ class Authority:
         (self.folder / "revoked.pem").write_bytes(crl.public_bytes(serialization.Encoding.PEM))
 
     def certify(self, key: ec.EllipticCurvePublicKey, name: str = NAME, days: int = 30):
-        return certify(self.signer, self.ca, name, key, days=days)
+        self.given.append(certify(self.signer, self.ca, name, key, days=days))
+        return self.given[-1]
 
 
 @dataclass
@@ -102,6 +106,7 @@ class Rig:
     disk: Path
     port: int
     first: x509.Certificate  # of the device configuration
+    drive: str = ""  # QEMU's, where it is not just the disk
     broker: Process | None = None
     machine: Process | None = None
 
@@ -122,7 +127,7 @@ class Rig:
         if board.qemu is None:
             self.machine = Host(image, self.blob, storage=disk)
         else:
-            drive = f"if=none,id=disk0,format=raw,file={disk}"
+            drive = f"if=none,id=disk0,{self.drive or f'format=raw,file={disk}'}"
             device = "virtio-blk-pci" if board.name == "x86-pc" else "virtio-blk-device"
             extra = ["-drive", drive, "-device", f"{device},drive=disk0"]
             self.machine = Qemu(board, image, self.blob, extra=extra)
@@ -156,7 +161,15 @@ class Rig:
         context = ssl.create_default_context(cafile=str(self.authority.folder / "ca.crt"))
         context.load_cert_chain(self.authority.folder / "operator.pem")
         via = rotation.Via("localhost", self.port, context)
-        return rotation.rotate(NAME, TOPIC, via, certify or self.authority.certify, limit_s)
+        known = [self.first, *self.authority.given]
+        return rotation.rotate(NAME, TOPIC, via, known, certify or self.authority.certify, limit_s)
+
+    def tell(self, what: str, payload: bytes, *, retain: bool) -> None:
+        """As somebody whom the broker lets publish there."""
+        context = ssl.create_default_context(cafile=str(self.authority.folder / "ca.crt"))
+        context.load_cert_chain(self.authority.folder / "operator.pem")
+        topic, where = f"{TOPIC}/identity/{what}", ("localhost", self.port)
+        paho.mqtt.publish.single(topic, payload, 1, retain, *where, tls=context)
 
     def close(self) -> None:
         for process in (self.machine, self.broker):
@@ -384,6 +397,60 @@ def test_a_power_failure_at_each_write_leaves_an_identity_that_works(rig, tmp_pa
     assert count >= 20
 
 
+FAILED = "refused: the storage does not take it"
+UNKEPT = "new, but the storage does not keep that"
+
+
+def test_a_storage_that_fails_costs_nobody_the_identity_that_connects(rig):
+    """The record's write fails; that of the mark, which comes last; and then the power."""
+    rig.start_broker()
+    machine = rig.start()
+    connected(machine)
+    os.truncate(rig.disk, 0)
+    assert rig.rotate() == FAILED
+    os.truncate(rig.disk, 4096)  # room for the first record, and none for its mark
+    assert rig.rotate() == UNKEPT
+    record = rig.disk.read_bytes()
+    assert rig.rotate() == FAILED  # it would go over the one that connects
+    assert rig.disk.read_bytes() == record
+    rig.stop()
+    rig.stop_broker()
+    os.truncate(rig.disk, DISK_BYTES)
+    rig.authority.revoke(rig.first)
+    rig.start_broker()
+    machine = rig.start()
+    machine.wait_line("identity: 1 of the storage, on trial", LIMIT_S)
+    machine.wait_line("identity: new", LIMIT_S)
+    os.truncate(rig.disk, 12288)  # the second slot's record, and not its mark
+    assert rig.rotate() == UNKEPT
+    os.truncate(rig.disk, DISK_BYTES)
+    rig.stop_broker()
+    rig.start_broker()
+    assert rig.rotate() == "new"  # the mark is there since it has connected again
+
+
+def failing(disk: Path, event: str, sector: int = -1) -> str:
+    """QEMU's -drive of a disk that fails at each such event, or at those of a sector."""
+    where = f",file.inject-error.0.sector={sector}" if sector >= 0 else ""
+    fault = f"file.inject-error.0.event={event},file.inject-error.0.errno=5{where}"
+    return f"driver=raw,file.driver=blkdebug,file.image.filename={disk},{fault}"
+
+
+@pytest.mark.parametrize("rig", ["x86-microvm"], indirect=True)
+def test_a_disk_with_errors(rig):
+    rig.start_broker()
+    rig.drive = failing(rig.disk, "write_aio", 4096 // 512)
+    connected(rig.start())
+    assert rig.rotate() == UNKEPT
+    rig.stop()
+    rig.drive = failing(rig.disk, "read_aio")
+    machine = rig.start()
+    machine.wait_line("identity: storage: ", LIMIT_S)
+    connected(machine)  # as what its configuration says
+    with pytest.raises(DeviceError, match="refused: no storage"):
+        rig.rotate()
+
+
 def test_without_storage_a_device_says_so(rig):
     rig.start_broker()
     rig.disk.write_bytes(b"")
@@ -394,21 +461,48 @@ def test_without_storage_a_device_says_so(rig):
         rig.rotate()
 
 
-def test_a_request_without_its_proof_is_not_answered():
-    key = new_key()
-    point = key.public_key().public_bytes(
+def request_of(new: ec.EllipticCurvePrivateKey, present: ec.EllipticCurvePrivateKey) -> bytes:
+    """A device's, as docs/rotation.md has it."""
+    point = new.public_key().public_bytes(
         serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
     )
-    digest = hashlib.sha256(b"edgeuk identity request 1\0gateway\0" + point).digest()
-    proof = FileSigner(key).sign_digest(digest)
-    assert rotation.requested_key("gateway", point + proof).public_numbers() == (
-        key.public_key().public_numbers()
+    text = b"edgeuk identity request 2\0gateway\0" + point
+    proof = FileSigner(new).sign_digest(hashlib.sha256(text).digest())
+    return point + proof + present.sign(text, ec.ECDSA(hashes.SHA256()))
+
+
+def test_a_request_without_its_proof_is_not_answered(authority):
+    new, first = new_key(), issue_first(authority)
+    request = request_of(new, first.key)
+    known = [authority.ca, first.certificate]
+    assert rotation.requested_key("gateway", request, known).public_numbers() == (
+        new.public_key().public_numbers()
     )
-    for name, request in [
-        ("gateway2", point + proof),
-        ("gateway", point + proof[:-1] + b"!"),
-        ("gateway", point[:-1] + b"!" + proof),
+    for name, wrong in [
+        ("gateway2", request),
+        ("gateway", request[:128] + bytes([request[128] ^ 1]) + request[129:]),
+        ("gateway", request[:64] + bytes([request[64] ^ 1]) + request[65:]),
         ("gateway", b""),
     ]:
         with pytest.raises(DeviceError, match="request of"):
-            rotation.requested_key(name, request)
+            rotation.requested_key(name, wrong, known)
+
+
+def test_whoever_only_has_a_key_of_his_own_gets_no_certificate(authority):
+    """The broker, or who else may publish there, asks in the device's name."""
+    first, theirs = issue_first(authority), new_key()
+    request = request_of(theirs, theirs)
+    for wrong in (request, request[:129], request[:-1], request + b"!"):
+        with pytest.raises(DeviceError, match="not signed with a key that is known"):
+            rotation.requested_key("gateway", wrong, [first.certificate])
+
+
+def test_a_planted_request_gets_no_certificate(rig):
+    """A retained one, which comes as soon as the CA listens."""
+    rig.start_broker()
+    connected(rig.start())
+    theirs = new_key()
+    rig.tell("request", request_of(theirs, theirs), retain=True)
+    assert rig.rotate() == "new"
+    point = rig.authority.given[-1].public_key().public_numbers()
+    assert point != theirs.public_key().public_numbers()

@@ -15,7 +15,7 @@
 #include "kernel/kernel.h"
 
 static uint64_t now_us;
-static bool has_entropy_device;
+static bool has_entropy_device, entropy_is_stuck;
 
 // The arch and the board.
 uint64_t arch_clock_us(void) { return now_us; }
@@ -59,14 +59,17 @@ static int entropy_init(const void *dev) {
     return has_entropy_device ? EK_OK : EK_ENOENT;
 }
 static int entropy_read(const void *dev, uint8_t *data, size_t len) {
+    static uint8_t next = 0xa5;
+    size_t count = len < 7 ? len : 7; // short reads must be put together
     (void)dev;
-    memset(data, 0xa5, len < 7 ? len : 7); // short reads must be put together
-    return len < 7 ? (int)len : 7;
+    for (size_t i = 0; i < count; i++) {
+        data[i] = entropy_is_stuck ? 0xff : next++;
+    }
+    return (int)count;
 }
 static const struct ek_uart_ops console = {.init = console_init, .write = console_write};
 static const struct ek_power_ops power = {.exit = power_exit};
-static const struct ek_entropy_ops entropy = {
-    .name = "fake", .init = entropy_init, .read = entropy_read};
+static struct ek_entropy_ops entropy = {.name = "fake", .init = entropy_init, .read = entropy_read};
 const struct ek_uart ek_role_console = {&console, NULL};
 const struct ek_power ek_role_power = {&power, NULL};
 const struct ek_entropy ek_role_entropy = {&entropy, NULL};
@@ -176,7 +179,7 @@ static void draw(const char *frame_us) {
         ek_random_stir(strtoull(frame_us, NULL, 10));
     }
     ek_random(data, sizeof data);
-    printf("%s\t", kernel_entropy_source());
+    printf("%s\t%d\t", kernel_entropy_source(), ek_random_is_weak());
     for (unsigned i = 0; i < sizeof data; i++) {
         printf("%02x", data[i]);
     }
@@ -203,7 +206,9 @@ int main(int argc, char **argv) {
     } else if (strcmp(command, "chacha") == 0) {
         chacha_vector();
     } else if (strcmp(command, "random") == 0) {
-        has_entropy_device = argc > 2 && strcmp(argv[2], "device") == 0;
+        has_entropy_device = argc > 2 && strcmp(argv[2], "none") != 0;
+        entropy_is_stuck = argc > 2 && strcmp(argv[2], "stuck") == 0;
+        entropy.weak = argc > 2 && strcmp(argv[2], "weak") == 0;
         draw(argc > 3 ? argv[3] : NULL);
     } else if (strcmp(command, "clock") == 0) {
         time_of_day();

@@ -136,11 +136,20 @@ def test_chacha20_gives_the_block_of_rfc_8439(kernel):
 
 def test_random_numbers_name_their_source_and_do_not_repeat(kernel):
     (line,) = kernel("random", "device")
-    source, data = line.split("\t")
-    assert source == "fake"
+    source, weak, data = line.split("\t")
+    assert (source, weak) == ("fake", "0")
     blocks = [data[i : i + 64] for i in range(0, 192, 64)]
     assert len(set(blocks)) == 3
-    assert kernel("random")[0].startswith("clock jitter (weak)\t")
+    assert kernel("random")[0].startswith("clock jitter (weak)\t1\t")
+
+
+def test_a_source_that_repeats_itself_is_none(kernel):
+    """As of processors whose generator gave nothing but ones after a sleep."""
+    assert kernel("random", "stuck")[0].startswith("clock jitter (weak)\t1\t")
+
+
+def test_a_source_that_its_driver_calls_weak_is_weak(kernel):
+    assert kernel("random", "weak")[0].startswith("fake\t1\t")
 
 
 def test_when_frames_come_counts_even_where_the_seed_is_weak(kernel):

@@ -157,7 +157,7 @@ def bench(monkeypatch):
     yield name, os.ttyname(slave)
     stop.set()
     thread.join()
-    client.stop(name)
+    client.forget(name)
     os.close(master)
     os.close(slave)
 

@@ -2,14 +2,21 @@
 is there is left alone, and every wrong situation has its message."""
 
 import json
+import os
+import pty
 import signal
 import sys
+import threading
+import tty
+from contextlib import suppress
 
 import pytest
 from probe_rig import image, state
 from pyocd.probe.aggregator import DebugProbeAggregator
 
+from edgeuk.cli import flash_console
 from edgeuk.cli.app import run
+from edgeuk.errors import DeviceError
 from edgeuk.flash import cortex_m
 from edgeuk.pack import elf
 from edgeuk.probe import client, storage
@@ -115,7 +122,11 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(home, board, elf_of, capsys
 
 def test_a_board_without_flash_table_is_refused(home, board, elf_of, capsys):
     assert run(["flash", *board(""), *elf_of(b"1234"), "--probe", "virtual"]) == 2
-    assert "board `b` has no [flash] [E0801]" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "board `b` has no [flash] [E0801]" in said
+    assert "hint: add [flash] to its file; to be flashed are frdm-k64f, microbit, rpi4" in said
+    assert run(["flash", "--board", "host", *elf_of(b"1234")]) == 2
+    assert "hint: `edgeuk run --board host` starts it; to be" in capsys.readouterr().err
 
 
 def test_no_probe(home, board, elf_of, monkeypatch, capsys):
@@ -164,6 +175,68 @@ def test_a_real_probe_is_not_written_to_without_a_yes(start, board, elf_of, monk
     assert "not without --yes [E0815]" in capsys.readouterr().err
     assert run(["flash", *board(), *elf_of(b"1234"), "--yes"]) == 0
     assert flashed("one", 4) == b"1234"
+
+
+@pytest.fixture
+def port_of(monkeypatch, tmp_path):
+    """Give a virtual board the serial port that a real probe has beside the debug port."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    monkeypatch.setattr(flash_console, "BY_ID", tmp_path)
+    stop = threading.Event()
+
+    def copy(name):
+        at = None
+        while not stop.wait(0.01):
+            with suppress(DeviceError), client.Connection(name) as connection:
+                at, data = connection.console(at)
+                os.write(master, data)
+
+    threads = []
+
+    def connect(name):
+        path = tmp_path / f"usb-ARM_DAPLink_CMSIS-DAP_{name}-if01"
+        path.symlink_to(os.ttyname(slave))
+        threads.append(threading.Thread(target=copy, args=(name,)))
+        threads[0].start()
+        return path
+
+    yield connect
+    stop.set()
+    for thread in threads:
+        thread.join()
+    os.close(master)
+    os.close(slave)
+
+
+def test_a_real_boards_first_words_are_read_from_the_probes_serial_port(
+    start, board, firmware, port_of, monkeypatch, capsys
+):
+    start("one", "nrf51")
+    path = port_of("one")
+    real = [Other("one")]
+    monkeypatch.setattr(DebugProbeAggregator, "get_all_connected_probes", lambda wanted=None: real)
+    argv = ["flash", *board(), "--yes", "--image"]
+    assert run([*argv, str(firmware("v1"))]) == 0
+    said = capsys.readouterr()
+    assert "  | hello v1\n" in said.out
+    assert f"next: edgeuk bridge --port {path} publishes its readings" in said.err
+    assert run([*argv, str(firmware("v2")), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["console"] == ["hello v2"]
+
+
+def test_frames_are_no_first_words():
+    text = b"edgeuk b 0123456789abcdef: entropy device\n"
+    boot = bytes.fromhex("00 02 04 01 01 08 72 65 73 65 74")
+    assert flash_console.first_lines(lambda: text + boot) == [text.decode().strip()]
+
+
+def test_a_virtual_board_that_is_switched_off_is_said(start, board, elf_of, capsys):
+    start("b", "nrf51")
+    assert run(["board", "power", "b", "off"]) == 0
+    assert run(["flash", *board(), *elf_of(b"1234"), "--probe", "virtual"]) == 3
+    said = capsys.readouterr().err
+    assert "virtual board `b` is switched off [E0810]\nhint: edgeuk board power b on" in said
 
 
 def test_another_core_is_refused_before_anything_is_written(start, board, elf_of, capsys):

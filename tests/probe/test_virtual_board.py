@@ -15,6 +15,7 @@ from probe_rig import image, state, wait_console, wait_for
 
 from edgeuk.cli.app import run
 from edgeuk.errors import DeviceError, UsageError
+from edgeuk.hil import target_virtual
 from edgeuk.probe import client, storage
 from edgeuk.probe.gdb import Gdb
 
@@ -276,6 +277,8 @@ def test_the_command_line_types_shows_resets_and_switches(flashed, capfdbinary):
     assert state("b") == "off"
     assert run(["board", "type", "b", "a"]) == 3
     assert b"the board is switched off" in capfdbinary.readouterr().err
+    assert run(["board", "reset", "b"]) == 3
+    assert b"the board is switched off" in capfdbinary.readouterr().err
     assert run(["board", "power", "b", "on"]) == 0
     wait_console("b", b"hello v1\r\n")
     assert run(["board", "power", "b", "maybe"]) == 2
@@ -363,3 +366,18 @@ def can_connect(port):
 def child_of(pid):
     with open(f"/proc/{pid}/task/{pid}/children") as children:
         return int(children.read().split()[0])
+
+
+def test_boards_of_test_runs_that_were_killed_are_cleared_away(start):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    killed, alive = f"hil-microbit-{ended.pid}", f"hil-microbit-{os.getpid()}"
+    for name in (killed, alive, "hil-mine"):
+        start(name, "nrf51")
+        client.stop(name)
+    start(killed, "nrf51")
+    target_virtual.forget_killed()
+    assert storage.flashed() == [alive, "hil-mine"]
+    assert client.boards() == []
+    client.forget(alive)
+    assert not storage.board_folder(alive).exists()

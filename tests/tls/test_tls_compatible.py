@@ -46,6 +46,24 @@ def test_a_server_of_1_2_with_an_rsa_key_will_do(device, pki):
     assert (got.connected, got.clean) == (1, True), got.text
 
 
+def test_a_server_of_1_2_that_signs_with_pss_is_connected_to_by_the_second_attempt(device, pki):
+    """mbedTLS offers PSS for 1.3, where RSA has nothing else, and cannot take it in 1.2. What has
+    gone well is kept to; when the server learns 1.3, it takes a second attempt again."""
+    pki.make("of_rsa", issuer="ca", key="rsa:2048", usage="digitalSignature,keyEncipherment")
+    context = server_context(pki.crt("of_rsa"), pki.key("of_rsa"), client_ca=pki.crt("ca"))
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    one = device(PROFILE)
+    with TlsBroker(context) as broker:
+        got = one.go(broker.port, count=4, hold=False)
+        assert (got.connected, got.refusals) == (3, {"protocol": 1}), got.text
+        assert {version for version, *_ in broker.sessions} == {"TLSv1.2"}
+        context.maximum_version = ssl.TLSVersion.TLSv1_3
+        got = one.go(broker.port, count=3, hold=False)
+        assert (got.connected, got.refusals) == (2, {"protocol": 1, "alert": 1}), got.text
+        assert broker.sessions[-1][0] == "TLSv1.3"
+
+
 WEAK = {
     "tls1.1": ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
     "cbc": ["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA"],

@@ -51,6 +51,16 @@ def test_resumed_connections_take_no_memory_either(device, broker):
     assert [session[2] for session in broker.sessions] == [False] + [True] * 54
 
 
+def test_a_ticket_does_not_outlive_the_certificate(device, broker):
+    one = device()
+    got = one.go(broker.port, count=2, hold=False)
+    assert (got.connected, got.resumptions) == (2, 1), got.text
+    one.set_time(4_000_000_000)  # 2096
+    got = one.go(broker.port)
+    assert (got.connected, got.resumptions) == (0, 1), got.text
+    assert "its certificate has expired" in got.text
+
+
 # Certificates behind the server's own, each by the next; the last by the root.
 CHAINS = {
     "one": ["sub1"],

@@ -107,6 +107,11 @@ class Device:
         self.child.stdin.write(f"go {port} {host} {count} {int(hold)}\n")
         self.child.stdin.flush()
 
+    def set_time(self, unix_s: int) -> None:
+        assert self.child.stdin
+        self.child.stdin.write(f"time {unix_s}\n")
+        self.child.stdin.flush()
+
     def finish(self, limit_s: float = LIMIT_S) -> Outcome:
         """Waits for the end of all connections begun."""
         assert self.child.stdout

@@ -14,7 +14,9 @@ from edgeuk.catalog import load_catalog
 from edgeuk.cli import app, common, doctor
 from edgeuk.cli.app import COMMANDS, run
 from edgeuk.errors import ToolError
+from edgeuk.flash import firmware
 from edgeuk.paths import data_roots
+from edgeuk.run import debugger
 from edgeuk.toolchain import Missing
 
 SEVEN = """\
@@ -312,6 +314,24 @@ def test_doctor_finds_an_emulator_without_the_machine_of_a_board(tmp_path, monke
     finding = {f.what: f for f in doctor.examine()}["qemu-system-x86_64"]
     assert not finding.ok
     assert finding.detail == "3.1 without microvm"
+
+
+def test_doctor_names_what_only_some_commands_need(monkeypatch, tmp_path):
+    monkeypatch.setattr(debugger.shutil, "which", lambda name, path=None: None)
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(firmware, "FOLDERS", ())
+    monkeypatch.setattr(firmware, "cached", lambda: tmp_path)
+    findings = {f.what: f for f in doctor.examine()}
+    cures = {
+        "debugger gdb": "apt-get install gdb-multiarch (for `edgeuk debug`)",
+        "Python package pyocd": '-m pip install "edgeuk[flash]" (for `edgeuk flash` and `debug`',
+        "Python package unicorn": '-m pip install "edgeuk[virtual]" (for virtual boards',
+        "Python package pytest": '-m pip install "edgeuk[hil]" (for `edgeuk test`)',
+        "boot firmware of the Raspberry Pi": "-m edgeuk.flash.firmware fetch, or --firmware-dir",
+    }
+    for what, cure in cures.items():
+        assert (findings[what].ok, findings[what].needed) == (False, False)
+        assert cure in findings[what].fix
 
 
 def test_doctor_finds_a_cache_that_cannot_be_written(tmp_path, monkeypatch):

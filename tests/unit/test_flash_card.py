@@ -154,6 +154,7 @@ def first_sector(path):
 def test_a_card_in_a_file_has_the_partitions_and_slot_a(tmp_path):
     files = card.boot_files(boot())
     data = written(tmp_path / "card", card.make(files))
+    assert (tmp_path / "card").stat().st_mode & 0o077 == 0  # a key may be in it
     assert len(data) == card.SIZE
     assert data[510:512] == b"\x55\xaa"
     rows = [struct.unpack_from("<B3xB3xII", data, 446 + 16 * n) for n in range(4)]
@@ -391,6 +392,8 @@ def test_what_is_neither_disk_nor_file_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"there is no /dev/nosuchdisk \[E0812\]"):
         disks.check_target(Path("/dev/nosuchdisk"))
     assert disks.check_target(tmp_path / "new.img") == "a new file"
+    with pytest.raises(UsageError, match=r"there is no folder \S+/nowhere \[E0812\]"):
+        disks.check_target(tmp_path / "nowhere/new.img")
 
 
 @pytest.fixture

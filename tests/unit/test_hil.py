@@ -17,7 +17,7 @@ from edgeuk.catalog import find_board, load_catalog
 from edgeuk.cli.test import scenarios
 from edgeuk.errors import ConfigError, DeviceError, EdgeukError, UsageError
 from edgeuk.gateway import load_gateway
-from edgeuk.hil import gate
+from edgeuk.hil import gate, target_probe
 from edgeuk.hil.benches import BoardBench, PinsBench, Plan, SensorsBench, is_ramp
 from edgeuk.hil.console import Console
 from edgeuk.hil.readings import BrokerBench, Readings
@@ -146,7 +146,8 @@ def test_targets_are_found_by_name():
         ("nosuch", "qemu", None, "no board `nosuch`"),
         ("host", "qemu", "none.toml", "no `none.toml` here"),
         ("lm3s6965evb", "virtual", None, "is not flashed through a debug probe"),
-        ("frdm-k64f", "probe", None, "talks to a broker over its network"),
+        ("frdm-k64f", "virtual", None, "talks to a broker over its network"),
+        ("frdm-k64f", "probe", None, "needs this machine's address on the board's network"),
         ("frdm-k64f", "qemu", None, "it does not run in QEMU"),
         ("microbit", "probe", None, "no debug probe is connected|no probe"),
     ],
@@ -394,3 +395,61 @@ def test_scenarios_of_the_user_are_run_beside_ours(tmp_path):
     assert scenarios(gateway) == [ours, tmp_path / "hil"]
     assert scenarios(tmp_path) == [ours, tmp_path / "hil"]
     assert scenarios(ours / "gateway.toml") == [ours]
+
+
+# a real board's network
+ADDRESS = "127.0.0.2"  # all of 127/8 is this machine; not where the broker listens
+
+
+def board_at_a_probe(monkeypatch, tmp_path, values):
+    """The target and what it flashes."""
+    flashed = []
+    monkeypatch.setattr(
+        target_probe, "write", lambda job, chip, probe, values: flashed.append(values)
+    )
+    board = find_board(CATALOG, "frdm-k64f")
+    wiring = Wiring(targets={"probe": {"serial": "/dev/null", "address": ADDRESS}})
+    job = SimpleNamespace(board=board, wiring=wiring, values=values)
+    target = target_probe.ProbeTarget(job, Console(tmp_path / "console.log"))
+    target.flash()
+    return target, flashed[0]
+
+
+def test_a_real_board_reaches_the_tests_broker_and_servers_on_its_network(monkeypatch, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as meter:
+        bench = BrokerBench()
+        readings = Readings(bench, "site")
+        values = {
+            "mqtt.host": "localhost",
+            "mqtt.port": str(bench.port),
+            "server.meter": f"localhost:{meter.getsockname()[1]}",
+            "server.far": "10.1.2.3:502",
+        }
+        target, seen = board_at_a_probe(monkeypatch, tmp_path, values)
+        try:
+            assert seen["server.far"] == values["server.far"]
+            assert seen["mqtt.host"] == ADDRESS
+            for attempt in range(2):  # a broker that was away is there again
+                bench.start()
+                pack = f'[{{"n":"site/air","u":"Cel","v":{attempt}}}]'
+                port = int(seen["mqtt.port"])
+                paho.mqtt.publish.single("site/data", pack, 1, hostname=ADDRESS, port=port)
+                assert readings.wait("air")[-1].value == attempt
+                bench.stop()
+            host, _, port = seen["server.meter"].partition(":")
+            with socket.create_connection((host, int(port)), 5) as near, meter.accept()[0] as far:
+                far.sendall(b"230 V")
+                assert near.recv(5) == b"230 V"
+        finally:
+            bench.close()
+            target.close()
+        again, same = board_at_a_probe(monkeypatch, tmp_path, values)
+        again.close()
+        assert same == seen  # or each test would wear the flash
+
+
+def test_an_address_that_is_not_ours_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr("test_hil.ADDRESS", "192.0.2.1")  # RFC 5737
+    with pytest.raises(DeviceError, match=r"cannot listen at 192\.0\.2\.1") as caught:
+        board_at_a_probe(monkeypatch, tmp_path, {"mqtt.host": "localhost", "mqtt.port": "1883"})
+    assert "[probe] address is one of this machine" in caught.value.hint

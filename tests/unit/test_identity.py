@@ -18,7 +18,7 @@ import pytest
 
 from edgeuk.catalog import load_catalog
 from edgeuk.cli.app import run
-from edgeuk.device_config import SEAL_LEAD, SEAL_SIZE, newest
+from edgeuk.device_config import SEAL_LEAD, SEAL_SIZE, SIZE_MAX, encode, newest
 from edgeuk.errors import ConfigError, UsageError
 from edgeuk.gateway import load_device, load_gateway
 from edgeuk.identity.token import parse_uri
@@ -582,6 +582,16 @@ def test_a_configuration_of_another_ca_is_refused(gateway):
     code, what = faults_of("other/devices/gw-1.bin", gateway)
     assert code == "E0423"
     assert what.startswith("it is not sealed by the project's CA `ca.crt`")
+
+
+def test_what_is_checked_is_what_the_device_will_use(gateway):
+    """A second copy that nobody has sealed, with a higher number: the device passes it over."""
+    sealed = Path("identity/devices/gw-1.bin").read_bytes()
+    other = encode({"name": "gw-1", "mqtt.host": "evil.example"}, sequence=9)
+    Path("gw-1.bin").write_bytes(sealed.ljust(SIZE_MAX, b"\xff") + other)
+    values = load_blob(Path("gw-1.bin"), gateway, "lm3s6965evb").values
+    assert values["mqtt.host"] != "evil.example"
+    assert "tls.key" in values
 
 
 @pytest.mark.parametrize("place", [0, 4, 20, 200])

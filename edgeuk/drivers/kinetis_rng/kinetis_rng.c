@@ -65,4 +65,5 @@ static int read(const void *dev, uint8_t *data, size_t len) {
     return (int)count;
 }
 
-const struct ek_entropy_ops kinetis_rng_ops = {.name = "RNGA (weak)", .init = init, .read = read};
+const struct ek_entropy_ops kinetis_rng_ops = {
+    .name = "RNGA (weak)", .init = init, .read = read, .weak = true};

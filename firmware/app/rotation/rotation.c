@@ -1,6 +1,6 @@
 // rotation.c: another certificate for the running device. On "<mqtt.topic>/identity/":
 //   rotate   to us: make a key; its payload does not matter, retained ones are ignored
-//   request  from us: public key and proof (tls/rotation.h)
+//   request  from us: public key and proofs (tls/rotation.h)
 //   set      to us: the certificate, DER
 //   state    from us: "new", "old: ..." or "refused: ..."
 // Who may publish there is the broker's to say; a certificate counts only if the project's CA has
@@ -12,7 +12,7 @@
 #include "ek/timer.h"
 #include "tls/rotation.h"
 
-enum { STATE_BYTES = 64, RETRY_US = 1000000 };
+enum { STATE_BYTES = 80, RETRY_US = 1000000 };
 
 static struct ek_timer timer;
 static char state[STATE_BYTES]; // that is to be sent; "": none
@@ -30,13 +30,19 @@ static void say(const char *what, const char *why) {
 }
 
 static int send_request(void) {
-    uint8_t message[TLS_PUBLIC_BYTES + TLS_PROOF_BYTES];
-    int status = tls_rotation_request(name(), message, message + TLS_PUBLIC_BYTES);
+    uint8_t message[TLS_REQUEST_MAX];
+    size_t len = 0;
+    if (!connected) {
+        return EK_EAGAIN; // the key of a connection signs
+    }
+    int status = tls_rotation_request(name(), message, &len);
     if (status != EK_OK) {
-        say("refused: ", status == EK_ENOENT ? "no storage" : "no memory");
+        say("refused: ", status == EK_ENOENT     ? "no storage"
+                         : status == EK_EREFUSED ? "no certificate so far"
+                                                 : "no memory");
         return EK_OK;
     }
-    return publisher_send_as("identity/request", message, sizeof message, 1, 0);
+    return publisher_send_as("identity/request", message, (uint16_t)len, 1, 0);
 }
 
 // What is due, one after the other; what finds no room is tried again.

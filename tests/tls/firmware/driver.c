@@ -1,12 +1,14 @@
 // driver.c: the MQTT client over TLS, told on standard input what to do; replaces firmware/app in
 // an image for `host`. "go PORT HOST COUNT HOLD" connects COUNT times in a row: each connection
 // ends when the broker ends it or, with HOLD 0, right after CONNACK. Without the back-off between
-// them, so that thousands take seconds. Says "device: ..." on the console.
+// them, so that thousands take seconds. "time S" tells it the seconds since 1970. Says "device:
+// ..." on the console.
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "config.h"
+#include "ek/clock.h"
 #include "ek/device_config.h"
 #include "ek/host.h"
 #include "ek/log.h"
@@ -65,7 +67,11 @@ static void start(void) {
 }
 
 static void command(void) {
-    unsigned port;
+    unsigned port, unix_s;
+    if (sscanf(line, "time %u", &unix_s) == 1) {
+        ek_clock_set_unix_ms((int64_t)unix_s * 1000, "test");
+        return;
+    }
     if (sscanf(line, "go %u %127s %u %u", &port, host, &left, &hold) != 4 || left == 0) {
         ek_log("device: what is `%s`?", line);
         return;

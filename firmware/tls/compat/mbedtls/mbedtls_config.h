@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "tls_options.h" // generated: what gateway file and board say
 
-// What we give it: memory, time and random numbers (heap.c, clock.c, stream.c).
+// What we give it: memory, time and random numbers (heap.c, clock.c, session.c).
 void *tls_calloc(size_t count, size_t size);
 void tls_free(void *memory);
 int64_t tls_time(int64_t *seconds);

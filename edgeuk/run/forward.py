@@ -1,4 +1,4 @@
-"""Connections that are carried on: between a virtual board's socket and the network."""
+"""Connections that are carried on, from a listening socket to another one."""
 
 import contextlib
 import socket
