@@ -18,7 +18,9 @@ RETURNS = re.compile(r"(?:\bat|\blr) (0x[0-9a-f]+(?: 0x[0-9a-f]+)*)")
 EXACT = re.compile(r"(?:\b(?:pc|rip)|\b(?:last ran|running):) (0x[0-9a-f]+)")
 ALONE = re.compile(r"^(?:.*  )?at 0x[0-9a-f]+$")  # a line of a backtrace
 BARE = re.compile(r"0x[0-9a-f]+(?: 0x[0-9a-f]+)*")
-BOOT_TEXT_MAX = 127  # characters of the boot message (TEXT_BYTES of firmware/kernel/crash.c)
+# What a boot message ends with: the image that its addresses are of (firmware/kernel/crash.c).
+BUILD = re.compile(r"; build ([0-9a-f]{16})\b")
+BOOT_TEXT_MAX = 135  # characters before that
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,13 @@ class Decoder:
         found = self._addresses(text)
         if not found:
             return None
-        if self._build_id not in ("", self._program.build_id) and not self._force:
-            self.foreign[self._build_id] = self._board
-            return Line(text, tuple(Call(at, ()) for at, _ in found), self._build_id)
+        said = BUILD.search(text)  # of the boot before, whatever image runs now
+        build_id = said[1] if said else self._build_id
+        if build_id not in ("", self._program.build_id) and not self._force:
+            self.foreign[build_id] = self._board
+            return Line(text, tuple(Call(at, ()) for at, _ in found), build_id)
         calls = tuple(Call(at, self._frames(at, returns=returns)) for at, returns in found)
-        return Line(text, calls, self._build_id)
+        return Line(text, calls, build_id)
 
     def _addresses(self, text: str) -> list[tuple[int, bool]]:
         """In their order; whether they are where a call returns to."""
@@ -74,11 +78,8 @@ class Decoder:
         found = [(place, at, False) for place, at in exact]
         for match in RETURNS.finditer(text):
             words = match[1].split(" ")
-            if (
-                match.end() >= len(text)
-                and text.startswith("panic: ")
-                and len(text) >= BOOT_TEXT_MAX
-            ):
+            length = len(text.partition("; build ")[0])
+            if match.end() >= length >= BOOT_TEXT_MAX and text.startswith("panic: "):
                 words.pop()  # the message has no room for all of it
             every = [int(word, 16) for word in words]
             found += [(match.start(1), at, at not in self._faulted) for at in every]

@@ -138,6 +138,8 @@ def _config_h(image: Image, groups: Sequence[Group]) -> str:
         f"#define {'EK_IRQ_VECTORS':{width}} {vectors}",
         "// gateway.toml, profile",
         f"#define {'EK_DEVELOPMENT':{width}} {image.gateway.development:d}",
+        "// whether MQTT subscribes to anything",
+        f"#define {'EK_MQTT_LISTENS':{width}} {_listens(image):d}",
         *_service_sizes(image, width),
         *_actuator_sizes(image, width),
         *_modem_sizes(image, width),
@@ -175,8 +177,10 @@ def _tls_sizes(image: Image, width: int) -> list[str]:
     if not has_tls(image):
         return []
     lines = ["// gateway.toml, [mqtt] url: mqtts", f"#define {'EK_TLS':{width}} 1"]
-    lines.append(f"#define {'EK_TLS_VERIFY':{width}} {image.gateway.tls.verify:d}")
-    key = "tls_compatible_heap_bytes" if image.gateway.tls.compatible else "tls_heap_bytes"
+    tls = image.gateway.tls
+    lines.append(f"#define {'EK_TLS_VERIFY':{width}} {tls.verify:d}")
+    lines.append(f"#define {'EK_TLS_MINIMUM_12':{width}} {tls.minimum_12:d}")
+    key = "tls_compatible_heap_bytes" if tls.compatible else "tls_heap_bytes"
     if heap := image.board.sizes[key]:
         lines.append(f"#define {'EK_TLS_HEAP_BYTES':{width}} {heap}")
     return lines
@@ -222,9 +226,8 @@ def _tls_options_h(image: Image) -> str:
                 f"#define EK_{name.upper():24} {sizes[name]}"
                 for name in ("tls_record_bytes", "tls_send_bytes", "tls_ticket_bytes")
             ),
-            "// gateway.toml, [tls] profile, minimum_version",
+            "// gateway.toml, [tls] profile",
             f"#define {'EK_TLS_COMPATIBLE':27} {tls.compatible:d}",
-            f"#define {'EK_TLS_MINIMUM_12':27} {tls.minimum_12:d}",
             "",
             "#endif",
             "",
@@ -245,6 +248,12 @@ _TRANSPORT = (
     "const struct ek_stream_ops ek_transport = "
     "{{.open = {0}open, .write = {0}write, .room = {0}room, .close = {0}close}};"
 )
+
+
+def _listens(image: Image) -> bool:
+    """On `host` always: there tests bring applications of their own, and bytes cost nothing."""
+    gateway = image.gateway
+    return bool(gateway.actuators) or gateway.rotate or image.arch.name == "arch/host"
 
 
 def _actuator_sizes(image: Image, width: int) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 from elftools.dwarf.ranges import BaseAddressEntry
 from elftools.elf.elffile import ELFFile
 
-DW_OP_ADDR = 0x03
+DW_OP_ADDR, DW_OP_PLUS_UCONST = 0x03, 0x23  # DWARF 5, 7.7.1
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -100,9 +100,15 @@ def _address(variable: Any) -> int | None:
     if location is None or not isinstance(location.value, list) or not location.value:
         return None
     operation, *operand = location.value
-    if operation != DW_OP_ADDR or len(operand) not in (4, 8):
+    width = variable.cu["address_size"]
+    address, rest = int.from_bytes(bytes(operand[:width]), "little"), operand[width:]
+    if operation != DW_OP_ADDR or len(operand) < width:
         return None
-    return int.from_bytes(bytes(operand), "little")
+    if not rest:
+        return address
+    # Link-time optimisation puts variables together: so far behind the first of them (LEB128).
+    offset = sum((byte & 0x7F) << 7 * i for i, byte in enumerate(rest[1:]))
+    return address + offset if rest[0] == DW_OP_PLUS_UCONST else None
 
 
 def _name(die: Any) -> str:

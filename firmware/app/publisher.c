@@ -205,7 +205,7 @@ void publisher_start(void) {
         .outbox_size = sizeof outbox,
         .on_connected = on_connected,
         .on_disconnected = on_disconnected,
-        .on_message = listener_count > 0 ? on_message : NULL,
+        .on_message = EK_MQTT_LISTENS && listener_count > 0 ? on_message : NULL,
         .on_acknowledged = on_acknowledged,
         .on_room = on_room,
     };
@@ -223,5 +223,7 @@ void publisher_start(void) {
                                       .retain = true};
     started = true;
     mqtt_start(&client, &options);
-    subscribe();
+    if (EK_MQTT_LISTENS) {
+        subscribe();
+    }
 }

@@ -8,7 +8,8 @@
 #include "kernel/internal.h"
 #include "kernel/kernel.h"
 
-enum { TEXT_BYTES = 128, ADDRESSES_MAX = 4 };
+enum { TEXT_BYTES = 160, ADDRESSES_MAX = 4, BUILD_BYTES = 16 };
+enum { END_BYTES = 8 + BUILD_BYTES }; // "; build ..."
 
 // What the record says of its boot: that it was running, that the watchdog's warning ended it, that
 // a panic did, that it ended on purpose. Anything else: there is no record.
@@ -22,6 +23,7 @@ static volatile struct {
     uint32_t state;
     uint32_t crc;              // of `text`, of a boot that panicked
     uintptr_t where, inverted; // the function that the loop called last, 0 while it sleeps
+    char build[BUILD_BYTES];   // which image it was: the next may be another
 } record __attribute__((section(".bss.noinit")));
 static char text[TEXT_BYTES] __attribute__((section(".bss.noinit")));
 
@@ -46,15 +48,26 @@ static void set_state(uint32_t state) {
     keep();
 }
 
+// Of which image the addresses are; "" where nothing is remembered.
+static void get_build(char *out, bool known) {
+    for (unsigned i = 0; i < BUILD_BYTES; i++) {
+        out[i] = known ? record.build[i] : '\0';
+        record.build[i] = ek_build_id[i];
+    }
+    out[BUILD_BYTES] = '\0';
+}
+
 bool crash_begin(bool expired) {
     uintptr_t where = record.where == ~record.inverted ? record.where : 0;
     uint32_t state = record.state;
     bool hung = expired || state == HUNG;
     bool silent = state == RUNNING && where != 0; // reset by a watchdog, or by a button
+    char build[BUILD_BYTES + 1];
+    get_build(build, where != 0);
     if (hung || silent) {
-        (void)ek_format(text, sizeof text, "watchdog: %s; last ran: %p",
+        (void)ek_format(text, sizeof text, "watchdog: %s; last ran: %p%s%s",
                         hung ? "reset the board" : "the last boot ended without a word",
-                        (void *)where);
+                        (void *)where, build[0] != '\0' ? "; build " : "", build);
     } else if (!has_panic_text()) {
         (void)ek_format(text, sizeof text, "%s",
                         state == RUNNING ? "reset"
@@ -68,12 +81,14 @@ bool crash_begin(bool expired) {
 
 void crash_panic(const char *format, va_list args, const uintptr_t *pcs, size_t count) {
     memset(text, 0, sizeof text);
-    size_t lead = (size_t)ek_format(text, sizeof text, "panic: ");
-    (void)format_list(text + lead, sizeof text - lead, format, args);
+    size_t lead = (size_t)ek_format(text, sizeof text, "panic: "), room = sizeof text - END_BYTES;
+    (void)format_list(text + lead, room - lead, format, args);
     for (size_t i = 0; i < count && i < ADDRESSES_MAX; i++) {
         size_t len = strlen(text);
-        (void)ek_format(text + len, sizeof text - len, i == 0 ? " at %p" : " %p", (void *)pcs[i]);
+        (void)ek_format(text + len, room - len, i == 0 ? " at %p" : " %p", (void *)pcs[i]);
     }
+    size_t len = strlen(text);
+    (void)ek_format(text + len, sizeof text - len, "; build %s", ek_build_id);
     ek_dma_clean(text, sizeof text);
     record.crc = crc32((const uint8_t *)text, sizeof text);
     set_state(PANICKED);

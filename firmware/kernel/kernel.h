@@ -16,7 +16,8 @@ void kernel_init(void);
 const char *kernel_entropy_source(void);
 
 // Why this boot began, in one line: "power-on", "reset" (from outside), "restart" (on purpose),
-// "watchdog: reset the board; last ran: 0x..", "panic: <reason> at 0x..".
+// "watchdog: reset the board; last ran: 0x..; build ..", "panic: <reason> at 0x..; build ..". A
+// watchdog that ends an endless sleep is a "reset" where the chip does not tell the two apart.
 const char *kernel_boot_report(void);
 
 // What is wrong with the device configuration: "; config: copy 2 is damaged"; "" where all is well.

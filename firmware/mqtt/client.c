@@ -118,7 +118,7 @@ void mqtt_accepted(struct mqtt_client *client, bool session_present) {
     }
     resume_outbox(client, session_present);
     resume_incoming(client, session_present);
-    for (unsigned i = 0; i < client->subscription_count; i++) {
+    for (unsigned i = 0; EK_MQTT_LISTENS && i < client->subscription_count; i++) {
         if (client->deaf_until_us > client->connected_us) {
             client->subscriptions[i].state = MQTT_SUBSCRIBED; // left out
         } else if (!session_present || client->subscriptions[i].state == MQTT_SUBSCRIBE_SENT) {
@@ -215,7 +215,8 @@ void mqtt_lost(struct mqtt_client *client, int status, uint8_t reason) {
         client->attempts = 0;
     }
     bool at_once = change_version(client, status, reason);
-    if (status == EK_ERANGE) { // a record that TLS has no room for: it would come again
+    if (EK_MQTT_LISTENS &&
+        status == EK_ERANGE) { // a record that TLS has no room for: it would come again
         client->deaf_until_us = now_us + DEAF_S * SECOND_US;
         client->stats.oversized++;
     }

@@ -9,6 +9,14 @@
 #include "mqtt/mqtt.h"
 #include "mqtt/outbox.h"
 
+// 0 in an image that never subscribes: what receives messages is not compiled.
+#if __has_include("config.h")
+#include "config.h"
+#endif
+#ifndef EK_MQTT_LISTENS
+#define EK_MQTT_LISTENS 1
+#endif
+
 // Incoming QoS 1 and 2 messages whose exchange is not over: announced as Receive Maximum. A 3.1.1
 // broker is not told; 20 is mosquitto's max_inflight_messages.
 enum { MQTT_INCOMING_MAX = 20 };

@@ -50,6 +50,9 @@ static bool add_incoming(struct mqtt_client *client, uint16_t id, unsigned due, 
 }
 
 static uint8_t on_publish(struct mqtt_client *client, unsigned flags, struct mqtt_reader body) {
+    if (!EK_MQTT_LISTENS) { // an earlier image's subscription, at QoS 0 as all are
+        return flags & 6 ? MQTT_PROTOCOL_ERROR : 0;
+    }
     struct mqtt_message message;
     uint16_t id;
     uint8_t reason = mqtt_decode_publish(client->version, flags, body, &message, &id);
@@ -76,6 +79,9 @@ static uint8_t on_publish(struct mqtt_client *client, unsigned flags, struct mqt
 }
 
 static uint8_t on_pubrel(struct mqtt_client *client, uint16_t id) {
+    if (!EK_MQTT_LISTENS) {
+        return MQTT_PROTOCOL_ERROR;
+    }
     struct mqtt_incoming *entry = find_incoming(client, id);
     if (entry != NULL) {
         entry->due = MQTT_PUBCOMP << 4;
@@ -118,6 +124,9 @@ static uint8_t on_answer(struct mqtt_client *client, unsigned type, uint16_t id,
 }
 
 static uint8_t on_suback(struct mqtt_client *client, struct mqtt_reader body) {
+    if (!EK_MQTT_LISTENS) {
+        return MQTT_PROTOCOL_ERROR;
+    }
     uint16_t id;
     uint8_t granted;
     uint8_t reason = mqtt_decode_suback(client->version, body, &id, &granted);
@@ -201,6 +210,9 @@ static uint8_t on_too_long(struct mqtt_client *client) {
     client->stats.oversized++;
     if (qos == 0) {
         return 0;
+    }
+    if (!EK_MQTT_LISTENS) {
+        return MQTT_PROTOCOL_ERROR;
     }
     if (qos == 3 || at + 2u > client->packet_have) {
         return MQTT_PACKET_TOO_LARGE;

@@ -3,7 +3,6 @@
 // Numbers in parentheses are sections of MQTT 5.0.
 #include <string.h>
 #include "ek/clock.h"
-#include "ek/clock.h"
 #include "mqtt/client.h"
 
 static void put(struct mqtt_client *client, const void *data, size_t len) {
@@ -67,7 +66,7 @@ enum { CLEAN_START = 1u << 1 }; // Connect Flags (3.1.2.3)
 // what the broker has; the random first packet identifier keeps clear of the old ones.
 static bool clean_start(const struct mqtt_client *client) {
     return client->options->session_expiry_s == 0 || (client->version == 5 && !client->session) ||
-           client->deaf_until_us > ek_clock_us();
+           (EK_MQTT_LISTENS && client->deaf_until_us > ek_clock_us());
 }
 
 static bool send_connect(struct mqtt_client *client) {
@@ -183,7 +182,7 @@ static bool send_answers(struct mqtt_client *client) {
 }
 
 static bool send_subscriptions(struct mqtt_client *client) {
-    for (unsigned i = 0; i < client->subscription_count; i++) {
+    for (unsigned i = 0; EK_MQTT_LISTENS && i < client->subscription_count; i++) {
         struct mqtt_subscription *subscription = &client->subscriptions[i];
         if (subscription->state != MQTT_SUBSCRIBE_DUE) {
             continue;

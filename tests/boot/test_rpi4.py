@@ -130,5 +130,5 @@ def test_what_a_reset_leaves_alone_lies_behind_all_that_the_firmware_loads(gatew
     built = gateways(BOARD, TEMPERATURE)
     with built.result.debug.open("rb") as file:
         symbols = ELFFile(file).get_section_by_name(".symtab")
-        (start,) = symbols.get_symbol_by_name("__noinit_start")
-    assert start["st_value"] >= built.image.board.memory["ram"].base + KERNEL_ROOM
+        (record,) = symbols.get_symbol_by_name("record")
+    assert record["st_value"] >= built.image.board.memory["ram"].base + KERNEL_ROOM

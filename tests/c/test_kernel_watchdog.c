@@ -46,6 +46,7 @@ const struct ek_watchdog ek_role_watchdog = {&ops, NULL};
 #endif
 
 const char ek_board_name[] = "test";
+const char ek_build_id[] = "0123456789abcdef";
 const uint8_t *arch_device_config(size_t *size_max) {
     *size_max = 0;
     return NULL;
@@ -100,6 +101,9 @@ int main(int argc, char **argv) {
             start_status = atoi(value);
         } else if (!strcmp(argv[i], "feed")) {
             watchdog_feed();
+        } else if (!strncmp(argv[i], "build=", 6)) { // it was another image
+            memcpy((void *)record.build, value, sizeof record.build);
+            keep();
         } else if (!strncmp(argv[i], "panic", 5)) {
             panic(value[0] ? "%s %d" : "%s%d", value, 7);
             watchdog_panic();

@@ -9,8 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 START, FEED = "start 8000", "feed"
-HUNG = "watchdog: reset the board; last ran: 0x1234"
-SILENT = "watchdog: the last boot ended without a word; last ran: 0x1234"
+BUILD = "; build 0123456789abcdef"
+HUNG = "watchdog: reset the board; last ran: 0x1234" + BUILD
+SILENT = "watchdog: the last boot ended without a word; last ran: 0x1234" + BUILD
+PANIC = "panic: {}7 at 0x1234 0x2000 0x3" + BUILD
 RUNNING = ["boot", "runs=0x1234"]
 
 
@@ -77,7 +79,7 @@ def test_a_device_that_knows_is_believed(watchdog):
         ([*RUNNING, "boot"], SILENT),
         ([*RUNNING, "cause=1", "boot"], HUNG),
         ([*RUNNING, "wait_ms=4000", "panic=late", "boot"], HUNG),
-        (["boot", "runs=0", "panic=bad thing", "boot"], "panic: bad thing 7 at 0x1234 0x2000 0x3"),
+        (["boot", "runs=0", "panic=bad thing", "boot"], PANIC.format("bad thing ")),
         (["boot", "panic=one", "boot", "runs=0", "boot"], "reset"),  # told once
         (["boot", "panic=one", "damage", "boot"], "power-on"),
         ([*RUNNING, "damage", "boot"], "reset"),
@@ -93,9 +95,9 @@ def test_the_next_boot_reports_why_it_began(watchdog, steps, report):
     [
         ([*RUNNING, "ended"], "restart"),
         ([*RUNNING, "runs=0"], "reset"),
-        ([*RUNNING, "runs=0", "panic=bad"], "panic: bad 7 at 0x1234 0x2000 0x3"),
+        ([*RUNNING, "runs=0", "panic=bad"], PANIC.format("bad ")),
         (["boot", "panic=one", "reset", "boot", "runs=0"], "reset"),
-        (["boot", "panic=one", "reset", "boot", "panic=two"], "panic: two 7 at 0x1234 0x2000 0x3"),
+        (["boot", "panic=one", "reset", "boot", "panic=two"], PANIC.format("two ")),
     ],
 )
 def test_a_reset_that_empties_the_caches_loses_nothing(watchdog, steps, report, define):
@@ -115,22 +117,27 @@ def test_nor_does_one_by_the_watchdog(watchdog, steps, report):
     assert watchdog(*steps, "reset", "boot", "report")[-1] == f"report {report}"
 
 
-@pytest.mark.parametrize("length", [90, 110, 117, 118, 119, 120, 121, 127, 128, 200])
+def test_what_ended_is_the_image_that_ran_then(watchdog):
+    said = watchdog(*RUNNING, "build=fedcba9876543210", "boot", "report")[-1]
+    assert said == "report " + SILENT.replace(BUILD, "; build fedcba9876543210")
+
+
+@pytest.mark.parametrize("length", [90, 110, 125, 126, 127, 128, 129, 135, 136, 200])
 def test_a_long_panic_is_cut_and_still_told(watchdog, length):
     said = watchdog("boot", "panic=" + "x" * length, "boot", "report")[-1]
     whole = "report panic: " + "x" * length + " 7 at 0x1234 0x2000 0x3"
-    assert said == whole[: len("report ") + 127]
+    assert said == whole[: len("report ") + 135] + BUILD
 
 
 def test_a_board_without_a_watchdog_reports_as_well(watchdog):
     steps = ["boot", "runs=0x1234", "panic=bad", "boot", "report", "boot", "report"]
     said = watchdog(*steps, define="-DNONE")
-    assert said == ["report panic: bad 7 at 0x1234 0x2000 0x3", "report reset"]
+    assert said == [f"report {PANIC.format('bad ')}", "report reset"]
 
 
 def test_a_watchdog_that_is_not_there_is_nothing_to_speak_of(watchdog):
     said = watchdog("start_status=-5", *RUNNING, "feed", "wait_ms=9000", "panic", "boot", "report")
-    assert said == [START, START, "report panic: 7 at 0x1234 0x2000 0x3"]
+    assert said == [START, START, "report " + PANIC.format("")]
 
 
 def test_a_boot_that_ended_asleep_or_on_purpose_is_nothing_to_speak_of(watchdog):

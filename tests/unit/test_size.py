@@ -1,9 +1,11 @@
 """edgeuk/size.py: a map as LLD 22 writes it, attributed to parts by hand."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from edgeuk.errors import BuildError
-from edgeuk.origin import Origin, Origins
+from edgeuk.origin import Origin, Origins, _address
 from edgeuk.pack.elf import Elf, Section
 from edgeuk.size import (
     LINKER,
@@ -124,3 +126,18 @@ def test_budget_covers_the_third_party_code_of_a_component():
     with pytest.raises(BuildError, match="is 1000 bytes of flash, 1 above its budget of 999"):
         check_budgets(Sizes(1000, 100, 0, rows), {"component/net/lwip": ("third_party/lwip",)})
     check_budgets(Sizes(1000, 100, 0, rows), {})
+
+
+@pytest.mark.parametrize(
+    ("location", "address"),
+    [
+        ([3, 0x50, 0xAF, 0x0C, 0, 0, 0, 0, 0], 0xCAF50),
+        ([3, 0x50, 0xAF, 0x0C, 0, 0, 0, 0, 0, 0x23, 0x80, 8], 0xCB350),  # 0x400 behind it
+        ([3, 0x50, 0xAF, 0x0C, 0, 0, 0, 0, 0, 6], None),  # where a pointer leads
+        ([0x91, 0x10], None),  # on the stack
+    ],
+)
+def test_variables_that_were_put_together_have_addresses_of_their_own(location, address):
+    attributes = {"DW_AT_location": SimpleNamespace(value=location)}
+    variable = SimpleNamespace(attributes=attributes, cu={"address_size": 8})
+    assert _address(variable) == address

@@ -209,9 +209,20 @@ def test_the_instruction_of_a_fault_is_not_one_that_is_returned_to(elf):
 
 
 def test_an_address_that_a_boot_message_had_no_room_for_is_left_out(elf, call):
-    text = f"panic: {'x' * 200}"[: 127 - len(f" at {call:#x}")] + f" at {call:#x}"
-    assert len(text) == 127
-    assert decode(elf, text) == []
+    text = f"panic: {'x' * 200}"[: 135 - len(f" at {call:#x}")] + f" at {call:#x}"
+    assert len(text) == 135
+    assert decode(elf, f"{text}; build {BUILD}") == []
+    assert decode(elf, f"panic: too hot at {call:#x}; build {BUILD}") != []
+
+
+def test_a_boot_message_is_of_the_image_that_it_names(elf, call):
+    """The one that runs now may be another."""
+    banner = f"edgeuk bench {OTHER}: entropy: device"
+    text = f"watchdog: reset the board; last ran: {call - 1:#x}; build {{}}"
+    assert len(decode(elf, banner, text.format(BUILD))) > 1
+    assert decode(elf, f"edgeuk bench {BUILD}: entropy: device", text.format(OTHER)) == [
+        text.format(OTHER)
+    ]
 
 
 def test_lines_of_another_build_are_left_alone(elf, call):

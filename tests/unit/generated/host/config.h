@@ -22,5 +22,7 @@
 #define EK_IRQ_VECTORS        1
 // gateway.toml, profile
 #define EK_DEVELOPMENT        0
+// whether MQTT subscribes to anything
+#define EK_MQTT_LISTENS       1
 
 #endif
