@@ -85,7 +85,7 @@ def test_what_new_writes_passes_check_on_every_board(project, board, capsys):
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith(f"gateway.toml: no errors; 1 sensor on {board}, with ")
-    assert said.err.endswith(f"\n\nnext: edgeuk run --board {board}\n")
+    assert said.err.endswith(f"\n\nnext: edgeuk run --board {board} --device device.toml\n")
 
 
 def test_check_shows_every_fault_of_gateway_device_and_board_in_one_run(project, capsys):

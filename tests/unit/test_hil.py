@@ -15,16 +15,19 @@ import pytest
 
 from edgeuk.catalog import find_board, load_catalog
 from edgeuk.cli.test import scenarios
+from edgeuk.device_config import DeviceConfigError, newest
 from edgeuk.errors import ConfigError, DeviceError, EdgeukError, UsageError
 from edgeuk.gateway import load_gateway
 from edgeuk.hil import gate, target_probe
 from edgeuk.hil.benches import BoardBench, PinsBench, Plan, SensorsBench, is_ramp
 from edgeuk.hil.console import Console
 from edgeuk.hil.readings import BrokerBench, Readings
-from edgeuk.hil.rig import make_plan
+from edgeuk.hil.rig import _sealed, make_plan
 from edgeuk.hil.rig import scenarios as scenario_folder
-from edgeuk.hil.target import Target, find_target
+from edgeuk.hil.target import Job, Target, find_target
 from edgeuk.hil.wiring import TARGETS, Wiring, find_wiring, load_wiring
+from edgeuk.identity.issue import certificate_pem, new_key, self_signed
+from edgeuk.identity.sign import FileSigner, public_key_of, verifies
 from edgeuk.resolve import resolve
 
 CATALOG = load_catalog()
@@ -453,3 +456,25 @@ def test_an_address_that_is_not_ours_is_said(monkeypatch, tmp_path):
     with pytest.raises(DeviceError, match=r"cannot listen at 192\.0\.2\.1") as caught:
         board_at_a_probe(monkeypatch, tmp_path, {"mqtt.host": "localhost", "mqtt.port": "1883"})
     assert "[probe] address is one of this machine" in caught.value.hint
+
+
+IDENTITY = '[tls]\nca = "ca.crt"\n[identity]\nca = "ca.crt"\n'
+
+
+def test_an_image_with_identity_gets_the_key_of_a_ca_of_the_run(tmp_path):
+    """Nobody needs the project's key for a test, and nothing of a test is good for its images."""
+    authority = self_signed(FileSigner(new_key()), "project")
+    (tmp_path / "ca.crt").write_bytes(certificate_pem(authority))
+    path = tmp_path / "gateway.toml"
+    text = GATEWAY.replace("mqtt://", "mqtts://") + IDENTITY
+    path.write_text(text + f'[[sensor]]\nname = "wave"\n{KINDS["wave"]}\n')
+    gateway = load_gateway(path, CATALOG)
+    tested, seal = _sealed(gateway)
+    blob = Job(BOARD, None, {}, Wiring(), tmp_path, seal=seal).config({"name": "g"})
+
+    def by(point):
+        return lambda digest, found: verifies(public_key_of(point), digest, found)
+
+    assert newest(blob, verify=by(tested.seal_key)).values["name"] == "g"
+    with pytest.raises(DeviceConfigError, match="of somebody else"):
+        newest(blob, verify=by(gateway.seal_key))
