@@ -320,7 +320,13 @@ def test_properties_of_qemus_devices_are_changed_and_read(flashed, capsys):
 
 def test_the_serial_port_is_a_device_of_this_machine(flashed):
     argv = [sys.executable, "-m", "edgeuk", "board", "serial", "b"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as serial:
+    # A shell starts what it puts into the background with SIGINT ignored; we inherit that.
+    with subprocess.Popen(
+        argv,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as serial:
         path = serial.stdout.readline().decode().strip()
         line = os.open(path, os.O_RDWR | os.O_NOCTTY)
         try:
