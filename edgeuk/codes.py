@@ -338,6 +338,14 @@ CODES = {
         '[mqtt]\nurl = "mqtt://broker"\n[identity]\nca = "ca.crt"',
         'Give [mqtt] url = "mqtts://broker", or leave out [identity].',
     ),
+    "E0432": Code(
+        "no key of a board",
+        "Beside a device's file is the key that its board has in one-time programmable memory; its "
+        "configuration is encrypted with it.",
+        "",
+        "64 hexadecimal digits: `rpi-otp-private-key > gw-1.otp` on the board, then `edgeuk "
+        "provision gw-1 --device-key gw-1.otp`.",
+    ),
     "E0501": Code(
         "memory regions overlap",
         "Each address belongs to one region.",
@@ -380,6 +388,13 @@ CODES = {
         "Two devices of the board, or two properties of one, name the same pin.",
         "tx_pin = 24\nrx_pin = 24",
         "Give each its own pin, as the board's schematic has it: tx_pin = 24, rx_pin = 25",
+    ),
+    "E0508": Code(
+        "a packet that is larger than a record",
+        "With TLS, a broker may send any packet that it is allowed to (`mqtt_receive_bytes`) in "
+        "one record, and one that is larger than `tls_record_bytes` ends the connection.",
+        "mqtt_receive_bytes = 4096\ntls_record_bytes = 2048",
+        "Make the records as large as the packets, or 16_384, which none exceeds.",
     ),
     "E0601": Code(
         "a source file is missing",

@@ -27,6 +27,7 @@ from edgeuk.identity.project import (
     Project,
     private_folder,
 )
+from edgeuk.sealed import KEY_ENDING, device_key
 
 # A broker on this machine, as images see it: on `host`, and in QEMU's user network.
 LOCAL = {"localhost": ("localhost", "127.0.0.1", "10.0.2.2")}
@@ -111,6 +112,19 @@ class Maker:
         write_atomic(path, made.pem(), PRIVATE_FILE)
         return "renewed" if there else "new", made.certificate
 
+    def keep_device_key(self, name: str, key: Path) -> None:
+        """Put the key of the device's board beside its file. Raises `UsageError`, `ConfigError`."""
+        folder = private_folder(self.project.folder / DEVICES)
+        if key.suffix != KEY_ENDING or not key.exists():
+            what = f"there is no file `{key}` that ends in {KEY_ENDING}"
+            hint = f"rpi-otp-private-key > {name}{KEY_ENDING}, on the board"
+            raise UsageError(what, hint=hint)
+        found = device_key(key)
+        assert found
+        with clear_errors(folder):
+            text = f"{found.hex()}\n".encode()
+            write_atomic(folder / f"{name}{KEY_ENDING}", text, PRIVATE_FILE)
+
     def _device_text(self, name: str) -> str:
         """Topics are told apart by name, so that the broker can say who may write where."""
         topic = self.gateway.mqtt.topic
@@ -127,16 +141,18 @@ class Maker:
             what = f"`{file}` is for `{values['name']}`, not for `{name}` [E0427]"
             raise UsageError(what, hint=f'name = "{name}"')
         sequence = 1
+        key = device_key(path)
         try:
-            old = newest(path.read_bytes())
+            old = newest(path.read_bytes(), device_key=key)
             wanted = {**values, "board": self.board} if self.board else values
-            if old.values == wanted and old.sealed and not self.renew:
+            same = old.values == wanted and old.encrypted == bool(key)
+            if same and old.sealed and not self.renew:
                 return
             sequence = old.sequence + 1
         except (FileNotFoundError, DeviceConfigError):
             pass
         seal = self.project.signer.sign_digest
-        blob = encode(values, sequence=sequence, board=self.board, seal=seal)
+        blob = encode(values, sequence=sequence, board=self.board, seal=seal, device_key=key)
         write_atomic(path, blob, PRIVATE_FILE)
 
 

@@ -15,6 +15,8 @@ from edgeuk.errors import ConfigError, Fault, UsageError
 from edgeuk.gateway import DeviceFile, Gateway
 
 ENDING = ".bin"
+KEY_ENDING = ".otp"  # beside it: the key that the board has, which encrypts the configuration
+KEY_DIGITS = 64  # as rpi-otp-private-key prints it
 CERTIFICATES = ("tls.cert", "tls.ca")
 Seal = Callable[[bytes], bytes]
 Secret = Callable[[str], str]
@@ -62,6 +64,27 @@ def verifier(gateway: Gateway) -> Callable[[bytes, bytes], bool] | None:
     return lambda digest, seal: bool(sign.verifies(key, digest, seal))
 
 
+def device_key(path: Path) -> bytes | None:
+    """The key of the board of the device whose file is `path`; None where there is none beside it.
+    Raises `ConfigError`."""
+    file = path.with_suffix(KEY_ENDING)
+    try:
+        text = file.read_text().strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as e:
+        reason = (getattr(e, "strerror", "") or "it is not text").lower()
+        raise _fault(file, "E0432", f"cannot be read: {reason}", "") from None
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(text) != KEY_DIGITS or len(key) != KEY_DIGITS // 2 or not any(key):
+        what = f"a board's key has {KEY_DIGITS} hexadecimal digits, not all of them 0"
+        raise _fault(file, "E0432", what, "as `rpi-otp-private-key` prints it on the board")
+    return key
+
+
 def load_blob(path: Path, gateway: Gateway, board: str) -> DeviceFile:
     """A finished device configuration, checked against gateway and board (`board` "": not known).
     Raises `ConfigError`."""
@@ -70,8 +93,9 @@ def load_blob(path: Path, gateway: Gateway, board: str) -> DeviceFile:
     except OSError as e:
         reason = (e.strerror or str(e)).lower()
         raise _fault(path, "E0101", f"cannot be read: {reason}", "") from None
+    key = device_key(path)
     try:
-        values = newest(blob).values
+        values = newest(blob, device_key=key).values
     except DeviceConfigError as e:
         what = f"this is not a device configuration: it {e.what}"
         hint = "edgeuk provision NAME writes it anew; a device file ends in .toml"
@@ -79,7 +103,9 @@ def load_blob(path: Path, gateway: Gateway, board: str) -> DeviceFile:
     verify = verifier(gateway)
     if verify:
         try:
-            values = newest(blob, verify=verify).values  # another copy may be nobody's
+            values = newest(
+                blob, verify=verify, device_key=key
+            ).values  # another copy may be nobody's
         except DeviceConfigError as e:
             ca = gateway.identity_ca.name if gateway.identity_ca else ""
             what = f"it is not sealed by the project's CA `{ca}`: it {e.what}"

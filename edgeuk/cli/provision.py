@@ -70,6 +70,12 @@ def provision(
     broker: Annotated[
         str, typer.Option(help="Where they are, if not where the files say.", metavar="URL")
     ] = "",
+    device_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="The key in the device's board; encrypts its configuration.", metavar="FILE"
+        ),
+    ] = None,
     days: Annotated[
         int, typer.Option(help="How long certificates of devices are valid.")
     ] = DEVICE_DAYS,
@@ -98,6 +104,8 @@ def provision(
         raise UsageError(f"--days {days} is not 1 to {CA_DAYS}")
     if rotate and (renew or hosts or not wanted):
         raise UsageError("--rotate NAME, without --renew and --mosquitto")
+    if device_key and (rotate or len(wanted) != 1):
+        raise UsageError("--device-key FILE goes with one NAME", hint="each board has its own")
     if broker and not rotate:
         raise UsageError("--broker goes with --rotate")
     authority = _authority(ca_cert, ca_key, pkcs11, sign_command, encrypt)
@@ -113,6 +121,11 @@ def provision(
     maker = Maker(
         project, loaded.gateway, board=board or loaded.gateway.board, days=days, renew=renew
     )
+    if device_key:
+        if "device_key" not in loaded.board.roles:
+            what = f"board `{loaded.board.name}` has no key of its own that --device-key could be"
+            raise UsageError(what, hint="--board B, if that is not the device's; `rpi4` has one")
+        maker.keep_device_key(wanted[0], device_key)
     devices = [maker.make(name) for name in wanted]
     written = write_broker(project, loaded.gateway, hosts, renew=renew)
     lacks = _lacks(loaded.gateway, project)

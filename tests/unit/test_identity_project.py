@@ -18,7 +18,14 @@ import pytest
 
 from edgeuk.catalog import load_catalog
 from edgeuk.cli.app import run
-from edgeuk.device_config import SEAL_LEAD, SEAL_SIZE, SIZE_MAX, encode, newest
+from edgeuk.device_config import (
+    SEAL_LEAD,
+    SEAL_SIZE,
+    SIZE_MAX,
+    DeviceConfigError,
+    encode,
+    newest,
+)
 from edgeuk.errors import ConfigError, UsageError
 from edgeuk.gateway import load_device, load_gateway
 from edgeuk.identity.token import parse_uri
@@ -611,3 +618,50 @@ def test_without_the_cas_key_nothing_is_sealed_but_a_finished_one_is_taken(gatew
 
 def test_a_device_file_beside_its_key_is_without_fault(gateway):
     assert load_device(Path("identity/devices/gw-1.toml"), gateway).warnings == ()
+
+
+OTP = bytes(range(1, 33))
+
+
+def test_a_boards_own_key_encrypts_the_configuration(project, capsys):
+    Path("gw-1.otp").write_text(OTP.hex() + "\n")
+    words = ["provision", "gw-1", "--board", "rpi4"]
+    assert run(words) == 0
+    blob = Path("identity/devices/gw-1.bin")
+    plain = newest(blob.read_bytes())
+    assert run([*words, "--device-key", "gw-1.otp"]) == 0
+    kept = Path("identity/devices/gw-1.otp")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(DeviceConfigError, match="encrypted with the key of a device"):
+        newest(blob.read_bytes())
+    found = newest(blob.read_bytes(), device_key=OTP)
+    assert (found.values, found.sequence, found.encrypted) == (plain.values, 2, True)
+    assert base64.b64decode(plain.values["tls.key"]) not in blob.read_bytes()
+    again = blob.read_bytes()
+    assert run(words) == 0  # the key stays where it is, and nothing has changed
+    assert blob.read_bytes() == again
+    assert run(["check", "--board", "rpi4", "--device", str(blob)]) == 0
+    said = capsys.readouterr()
+    assert OTP.hex() not in said.out + said.err
+    kept.write_text("ab" * 32)
+    assert run(["check", "--board", "rpi4", "--device", str(blob)]) == 2
+    assert "is encrypted with the key of another device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "what"),
+    [
+        (["gw-1", "--board", "lm3s6965evb"], "ab" * 32, "has no key of its own"),
+        (["gw-1", "gw-2", "--board", "rpi4"], "ab" * 32, "goes with one NAME"),
+        (["gw-1", "--board", "rpi4"], "ab" * 31, "64 hexadecimal digits"),
+        (["gw-1", "--board", "rpi4"], "00" * 32, "not all of them 0"),
+        (["gw-1", "--board", "rpi4"], "xy" * 32, "64 hexadecimal digits"),
+        (["gw-1", "--board", "rpi4"], None, "there is no file"),
+    ],
+)
+def test_a_boards_key_that_cannot_be_one_is_refused(project, capsys, words, text, what):
+    if text is not None:
+        Path("gw.otp").write_text(text)
+    assert run(["provision", *words, "--device-key", "gw.otp"]) == 2
+    assert what in capsys.readouterr().err
+    assert not list(Path("identity/devices").glob("*.otp"))
