@@ -32,6 +32,7 @@ REGIONS = ("flash", "ram", "config")
 VERIFIED = ("hil", "qemu", "process", "build")  # best first
 FLASH_METHODS = ("pyocd", "sd")  # a debug probe; a memory card
 ADDRESS_MAX = 2**64 - 1
+RECORD_MAX = 16_384  # of TLS (RFC 8446, 5.1)
 IRQ_MAX = 1023
 
 # Sizes a board may change: name -> (default, least, most). In config.h each is EK_<NAME>. A board
@@ -40,12 +41,12 @@ SIZES = {
     "stack_bytes": (8192, 1024, 1 << 20),
     "message_bytes": (1024, 256, 65_536),  # one encoded message
     "mqtt_outbox_bytes": (2048, 512, 1 << 20),  # messages not acknowledged yet
-    "mqtt_receive_bytes": (1024, 128, 65_536),  # the largest packet from the broker
+    "mqtt_receive_bytes": (1024, 128, 65_535),  # the largest packet from the broker
     "net_pool_buffers": (8, 4, 1024),  # frames of 1536 bytes
     "net_heap_bytes": (4096, 1024, 1 << 20),
     "tcp_window_bytes": (2920, 1072, 65_535),
     # Only in images with TLS:
-    "tls_record_bytes": (16_384, 1024, 16_384),  # the largest record from the broker
+    "tls_record_bytes": (RECORD_MAX, 1024, RECORD_MAX),  # the largest record from the broker
     "tls_send_bytes": (2048, 1024, 16_384),  # the largest to it: our certificates are one
     "tls_ticket_bytes": (2048, 0, 4096),  # the longest ticket of a session that is kept; 0: none
     "tls_heap_bytes": (0, 0, 1 << 20),  # 0: as firmware/tls/heap.c has it
@@ -233,6 +234,12 @@ def _sizes(table: Table) -> dict[str, int]:
         given = short if short in table else name
         sizes[name] = table.integer(given, default, low=low, high=high)
         table.known.add(short)
+    packet, record = sizes["mqtt_receive_bytes"], sizes["tls_record_bytes"]
+    # A broker is told the one, not the other, and sends a packet in one record if it can.
+    if record < min(packet, RECORD_MAX):
+        short = "tls_record" if "tls_record" in table else "tls_record_bytes"
+        what = f"a packet of `mqtt_receive_bytes`, {packet}, fits no record of {record}"
+        table.fault("E0508", what, short)
     table.close()
     return sizes
 

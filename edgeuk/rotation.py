@@ -10,6 +10,7 @@ import queue
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 import paho.mqtt.client as mqtt
@@ -26,7 +27,13 @@ LEAD = b"edgeuk identity request 2\0"
 POINT, PROOF = 65, 64  # bytes; what follows is a signature by the device's key so far, DER
 LIMIT_S = 60.0  # the device connects anew, with back-off; with the old certificate, if need be
 
+AGAIN_S = 15.0  # ask again: longer than any processor needs for a key, which the next one replaces
+
 Certify = Callable[[ec.EllipticCurvePublicKey], x509.Certificate]
+
+
+class SilentError(DeviceError):
+    """Nothing was heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +109,12 @@ def rotate(
         client.loop_start()
         client.subscribe([(base + "request", 1), (base + "state", 1)])
         _wait(heard, "subscribed", end, f"the broker at {via.host}:{via.port}")
-        client.publish(base + "rotate", b"", qos=1)
-        request = _wait(heard, "request", end, f"device `{name}`")
+        request = None
+        while request is None:  # the device may be about to connect
+            client.publish(base + "rotate", b"", qos=1)
+            soon = min(time.monotonic() + AGAIN_S, end)
+            with suppress(SilentError) if soon < end else nullcontext():
+                request = _wait(heard, "request", soon, f"device `{name}`")
         certificate = certify(requested_key(name, request, known))
         client.publish(base + "set", certificate.public_bytes(serialization.Encoding.DER), qos=1)
         return _wait(heard, "state", end, f"device `{name}`").decode(errors="replace")
@@ -121,8 +132,10 @@ def _wait(heard: queue.Queue[tuple[str, bytes]], wanted: str, end: float, who: s
             kind, payload = heard.get(timeout=max(end - time.monotonic(), 0.001))
         except queue.Empty:
             hint = "it must be connected, and its gateway file say [identity] rotate = true"
-            raise DeviceError(f"{who} does not answer", hint=hint) from None
+            raise SilentError(f"{who} does not answer", hint=hint) from None
         if kind == wanted:
             return payload
         if kind == "state" and payload.startswith(b"refused"):  # others are of the time before
-            raise DeviceError(f"{who} says: {payload.decode(errors='replace')}")
+            said = payload.decode(errors="replace")
+            hint = "it needs a disk: `edgeuk run --storage FILE` gives it one"
+            raise DeviceError(f"{who} says: {said}", hint=hint if "no storage" in said else "")

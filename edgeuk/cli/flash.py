@@ -32,10 +32,10 @@ from edgeuk.cli.say import next_step, out, print_json, say
 from edgeuk.device_config import copies, device_values, encode
 from edgeuk.errors import ToolError, UsageError
 from edgeuk.flash.disks import check_target
-from edgeuk.flash.plan import Piece, Plan, pieces_of
+from edgeuk.flash.plan import CONFIGURATION, Piece, Plan, pieces_of
 from edgeuk.probe import client
 from edgeuk.run.serial import is_serial
-from edgeuk.sealed import sealer
+from edgeuk.sealed import device_key, sealer
 
 app = command_app()
 
@@ -115,7 +115,10 @@ def _work(
     config = project.device.blob if project.device else b""
     if not config:
         seal = sealer(project.gateway, ask_secret)
-        config = encode(values, board=project.board.name, seal=seal)
+        key = None
+        if project.device and "device_key" in project.board.roles:
+            key = device_key(project.device.path)
+        config = encode(values, board=project.board.name, seal=seal, device_key=key)
     result = build_image(resolved, folder)
     return Work(project.board, result.image, config)
 
@@ -186,7 +189,7 @@ def _config(work: Work) -> list[Piece]:
         what = f"the device configuration has {len(work.config)} bytes [E0701]"
         raise UsageError(what, hint=f"the board keeps {region.size} for it: use shorter values")
     pieces = copies(work.config, region.size)
-    return [Piece(region.base + at, blob, "device configuration") for at, blob in pieces.items()]
+    return [Piece(region.base + at, blob, CONFIGURATION) for at, blob in pieces.items()]
 
 
 def _show(plan: Plan, image: Path, options: Options) -> None:

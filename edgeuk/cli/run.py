@@ -121,6 +121,8 @@ def _make_storage(board: Board, path: Path) -> None:
     if "storage" not in board.roles:
         what = f"board `{board.name}` has no role `storage`: it keeps nothing"
         raise UsageError(what, hint="leave out --storage; x86-microvm, host and others have one")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"--storage `{path}` is no file")
     if not path.exists():
         with clear_errors(path.parent):
             write_atomic(path, bytes(STORAGE_BYTES), 0o600)

@@ -1,6 +1,7 @@
 """Flash a Cortex-M through a debug probe, with pyOCD in this process.
 
-The order: open, make sure of the chip, stop it, write what differs, read all of it back, reset.
+The order: open, make sure of the chip, stop it; step by step, write what differs and read it back;
+reset.
 pyOCD is imported here and nowhere else; who calls imports this module when it is needed.
 """
 
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pyocd.core import exceptions
@@ -164,13 +166,18 @@ def flash(plan: Plan, probe: Probe, *, unlock: bool, progress: Progress) -> Resu
             target = _open(session, plan)
             _same_chip(plan, target)
             target.reset_and_halt()
-            loader = _Loader(session, progress=progress, chip_erase="sector")
-            for piece in plan.pieces:
-                loader.add_data(piece.address, piece.data)
-            loader.commit()
-            # A flash routine's RAM and clocks are left behind: nothing of it is to be seen.
-            target.reset_and_halt()
-            _verify(plan, target)
+            loaders, done = [], 0
+            for pieces in plan.steps():  # pyOCD erases all that it is given before it writes
+                size = sum(len(piece.data) for piece in pieces)
+                told = partial(_progress, progress, done, size, plan.size)
+                loaders.append(_Loader(session, progress=told, chip_erase="sector"))
+                for piece in pieces:
+                    loaders[-1].add_data(piece.address, piece.data)
+                loaders[-1].commit()
+                # A flash routine's RAM and clocks are left behind: nothing of it is to be seen.
+                target.reset_and_halt()
+                _verify(pieces, target)
+                done += size
             target.reset()
         finally:
             session.close()
@@ -187,7 +194,13 @@ def flash(plan: Plan, probe: Probe, *, unlock: bool, progress: Progress) -> Resu
         hint = "is the board powered and wired, and is it this board?"
         raise DeviceError(what, hint=hint) from None
     seconds = time.monotonic() - started
-    return Result(loader.erased, loader.programmed, loader.identical, seconds)
+    figures = [(one.erased, one.programmed, one.identical) for one in loaders]
+    erased, programmed, identical = map(sum, zip(*figures, strict=True))
+    return Result(erased, programmed, identical, seconds)
+
+
+def _progress(tell: Progress, before: int, size: int, total: int, part: float) -> None:
+    tell((before + size * part) / total)
 
 
 @contextmanager
@@ -231,8 +244,8 @@ def _other(plan: Plan, what: str) -> DeviceError:
     )
 
 
-def _verify(plan: Plan, target: Any) -> None:
-    for piece in plan.pieces:
+def _verify(pieces: Sequence[Piece], target: Any) -> None:
+    for piece in pieces:
         region = target.memory_map.get_region_for_address(piece.address)
         # Some families keep their lock inside the image; pyOCD writes it open, whatever is there.
         wanted = bytes(region.flash.override_security_bits(piece.address, piece.data))

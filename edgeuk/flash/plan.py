@@ -9,6 +9,7 @@ from edgeuk.errors import BuildError
 from edgeuk.pack import elf
 
 ERASED = 0xFF
+IMAGE, CONFIGURATION = "image", "device configuration"  # what a piece is
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,29 @@ class Plan:
         """Bytes to write."""
         return sum(len(p.data) for p in self.pieces)
 
+    def steps(self) -> list[list[Piece]]:
+        """What is erased and written together, in this order: the image, then each copy of the
+        device configuration by itself, from the last on. Whenever the power fails, one copy is
+        whole, if no two of them are in one sector."""
+        found: list[tuple[list[Piece], set[int]]] = []
+        order = [p for p in self.pieces if p.what != CONFIGURATION]
+        order += sorted(
+            (p for p in self.pieces if p.what == CONFIGURATION), key=lambda p: -p.address
+        )
+        for piece in order:
+            own = {
+                s.address
+                for s in self.sectors
+                if s.address < piece.end and piece.address < s.address + s.size
+            }
+            last = found[-1] if found else None
+            if last and (piece.what == IMAGE or last[1] & own):
+                last[0].append(piece)
+                last[1].update(own)
+            else:
+                found.append(([piece], own))
+        return [pieces for pieces, _ in found]
+
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
         return {
@@ -87,7 +111,7 @@ def pieces_of(path: Path) -> tuple[Piece, ...]:
         if found and found[-1].end == segment.paddr:
             found[-1] = replace(found[-1], data=found[-1].data + segment.data)
         else:
-            found.append(Piece(segment.paddr, segment.data, "image"))
+            found.append(Piece(segment.paddr, segment.data, IMAGE))
     return tuple(found)
 
 

@@ -1,7 +1,7 @@
 """What tests handle: the board, its sensors, pins and network, each on whatever target there is."""
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -34,6 +34,7 @@ class Plan:
     target: str
     wiring: Wiring
     folder: Path
+    seal: Callable[[bytes], bytes] | None = None  # of configurations, where the image wants that
 
 
 class BoardBench:

@@ -8,7 +8,7 @@ from edgeuk import device_config
 from edgeuk.board import Board
 from edgeuk.errors import DeviceError, UsageError
 from edgeuk.flash import cortex_m
-from edgeuk.flash.plan import Piece, pieces_of
+from edgeuk.flash.plan import CONFIGURATION, Piece, pieces_of
 from edgeuk.hil.console import Console
 from edgeuk.hil.target import Job
 from edgeuk.run.serial import Bridge, is_serial
@@ -35,10 +35,10 @@ def write(job: Job, chip: str, probe_id: str, values: Mapping[str, str] | None =
     region = board.memory["config"]
     if values is None:
         values = {k: v for k, v in job.values.items() if k not in ("mqtt.host", "mqtt.port")}
-    copies = device_config.copies(device_config.encode(values, board=board.name), region.size)
+    copies = device_config.copies(job.config(values), region.size)
     pieces = [
         *pieces_of(job.image.image),
-        *(Piece(region.base + at, data, "device configuration") for at, data in copies.items()),
+        *(Piece(region.base + at, data, CONFIGURATION) for at, data in copies.items()),
     ]
     probe = cortex_m.find_probe(probe_id)
     plan = cortex_m.make_plan(board.name, board.cpu, chip, probe, pieces)

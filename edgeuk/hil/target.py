@@ -5,12 +5,14 @@ keys of the wiring file in TARGET_KEYS of `wiring`.
 """
 
 import importlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
+from edgeuk import device_config
 from edgeuk.board import Board
 from edgeuk.build import BuildResult
 from edgeuk.errors import ToolError, UsageError
@@ -32,6 +34,11 @@ class Job:
     wiring: Wiring
     folder: Path  # for logs and captures
     seed: int = 0
+    seal: Callable[[bytes], bytes] | None = None
+
+    def config(self, values: Mapping[str, str]) -> bytes:
+        """A device configuration that the image takes."""
+        return device_config.encode(values, board=self.board.name, seal=self.seal)
 
 
 class Target:

@@ -18,7 +18,6 @@ from labgrid.protocol import ConsoleProtocol, PowerProtocol, ResetProtocol
 from labgrid.remote.client import Error as ClientError
 from pexpect import TIMEOUT
 
-from edgeuk import device_config
 from edgeuk.board import Board
 from edgeuk.errors import DeviceError, EdgeukError, UsageError
 from edgeuk.hil.console import Console
@@ -70,7 +69,7 @@ class LabgridTarget(Target):
         self._power.on()
         # The broker is not in it, so that what is equal stays as it is: flash wears.
         values = {k: v for k, v in self.job.values.items() if k not in ("mqtt.host", "mqtt.port")}
-        config = device_config.encode(values, board=self.job.board.name)
+        config = self.job.config(values)
         self._flash.flash(self.job.image.image, config)
         self._power.off()
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-from edgeuk import device_config
 from edgeuk.board import Board
 from edgeuk.errors import DeviceError
 from edgeuk.hil.console import Console
@@ -80,7 +79,7 @@ class QemuTarget(Target):
         job = self.job
         net = uplink(job.board, job.values)
         values = localised(job.values, net.host)
-        blob = device_config.encode(values, board=job.board.name)
+        blob = job.config(values)
         self.console.start("power on")
         machine: Process
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="ek-")))

@@ -22,7 +22,7 @@ from edgeuk.catalog import find_board, load_catalog
 from edgeuk.device_config import copies
 from edgeuk.errors import DeviceError
 from edgeuk.flash import cortex_m
-from edgeuk.flash.plan import Piece, pieces_of
+from edgeuk.flash.plan import CONFIGURATION, Piece, pieces_of
 from edgeuk.labgrid.resources import EdgeukProbe, EdgeukVirtualBoard
 from edgeuk.probe import client, storage
 from edgeuk.run.forward import Forward
@@ -46,7 +46,7 @@ def write(resource: Any, probe: str, image: Path, config: bytes) -> cortex_m.Res
     if config:
         region = board.memory["config"]
         for at, blob in copies(config, region.size).items():
-            pieces.append(Piece(region.base + at, blob, "device configuration"))
+            pieces.append(Piece(region.base + at, blob, CONFIGURATION))
     found = cortex_m.find_probe(probe)
     plan = cortex_m.make_plan(board.name, board.cpu, resource.chip, found, pieces)
     return cortex_m.flash(plan, found, unlock=False, progress=lambda part: None)

@@ -81,6 +81,13 @@ struct mqtt_client {
 // receive.c: bytes came. MQTT_SUCCESS or the reason code to disconnect with.
 uint8_t mqtt_receive(struct mqtt_client *client, const uint8_t *data, size_t len);
 
+// packets.c: a whole packet, whose head the client has. The same.
+uint8_t mqtt_packet(struct mqtt_client *client, struct mqtt_reader body);
+// An incoming message whose exchange is not over, by the broker's identifier; NULL. Add: false
+// without room.
+struct mqtt_incoming *mqtt_incoming_find(struct mqtt_client *client, uint16_t id);
+bool mqtt_incoming_add(struct mqtt_client *client, uint16_t id, unsigned due, uint8_t reason);
+
 // send.c: write what is due, as far as the stream has room.
 void mqtt_send_due(struct mqtt_client *client);
 // DISCONNECT, if there is room and no packet is half sent.

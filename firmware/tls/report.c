@@ -55,6 +55,15 @@ static bool is_unreadable(int error) {
            (error <= MBEDTLS_ERR_PK_SIG_LEN_MISMATCH && error >= MBEDTLS_ERR_PK_ALLOC_FAILED);
 }
 
+// A record that does not fit the buffer is bad input to mbedTLS; one that does, but has more in it
+// than EK_TLS_RECORD_BYTES, is invalid, as others are: those are no longer than that and 17.
+static bool is_too_large(const struct mbedtls_ssl_context *ssl, int error) {
+    const unsigned char *head = ssl->MBEDTLS_PRIVATE(in_hdr);
+    return error == MBEDTLS_ERR_SSL_BAD_INPUT_DATA ||
+           (error == MBEDTLS_ERR_SSL_INVALID_RECORD &&
+            (head[3] << 8 | head[4]) > EK_TLS_RECORD_BYTES + 17);
+}
+
 int tls_report(const struct mbedtls_ssl_context *ssl, const char *host, int error, bool no_memory) {
     enum tls_reason reason = TLS_PROTOCOL;
     if (no_memory) {
@@ -80,11 +89,13 @@ int tls_report(const struct mbedtls_ssl_context *ssl, const char *host, int erro
         tls_count(TLS_ALERT);
         ek_log("tls: %s refuses us: alert %u", host, ssl->MBEDTLS_PRIVATE(in_msg)[1]);
         return EK_EREFUSED;
-    case MBEDTLS_ERR_SSL_BAD_INPUT_DATA: // so says mbedTLS when a record does not fit its buffer
-        tls_count(TLS_RECORD);
-        ek_log("tls: %s sent a record larger than %u bytes", host, (unsigned)EK_TLS_RECORD_BYTES);
-        return EK_ERANGE;
     default:
+        if (is_too_large(ssl, error)) {
+            tls_count(TLS_RECORD);
+            ek_log("tls: %s sent a record larger than %u bytes", host,
+                   (unsigned)EK_TLS_RECORD_BYTES);
+            return EK_ERANGE;
+        }
         if (is_unreadable(error)) {
             reason = TLS_WEAK;
             ek_log("tls: %s refused: its certificate cannot be read here (-0x%x)", host,

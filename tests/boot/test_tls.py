@@ -26,6 +26,7 @@ DEVELOPMENT = 'profile = "development"\n'
 # Boards without a source of random numbers, or whose source QEMU lacks.
 WEAK = ("imx6ul-evk", "imx8mp-evk", "lm3s6965evb", "mps2-an385", "rpi4")
 COMPATIBLE = '[tls]\nprofile = "compatible"\n'
+VIRT = "virt-aarch64"
 STATISTICS_S = 1  # in WAVE
 LIGHT = """
 [[actuator]]
@@ -122,8 +123,9 @@ def images(tmp_path_factory):
     known = {}
     catalog = load_catalog()
 
-    def get(board, *, top=None, more="", **sizes):
+    def get(board, *, top=None, more=None, **sizes):
         weak = top if top is not None else DEVELOPMENT * (board in WEAK)
+        more = more if more is not None else LIGHT * (board == VIRT)
         key = (board, weak, more, *sizes.items())
         if key not in known:
             folder = tmp_path_factory.mktemp("gateway")
@@ -147,8 +149,8 @@ def servers():
 
 @pytest.fixture
 def broker(pki, servers, tmp_path):
-    def start(server="server"):
-        port = free_port()
+    def start(server="server", port=0):
+        port = port or free_port()
         conf = tmp_path / "mosquitto.conf"
         conf.write_text(CONF.format(port=port, pki=pki.folder, server=server))
         process = servers.enter_context(Process(["mosquitto", "-c", str(conf)]))
@@ -188,9 +190,14 @@ def report(pki, port):
 
 
 @pytest.mark.parametrize("board", NETWORKED)
-def test_readings_reach_a_broker_that_demands_a_certificate(board, images, pki, broker, boot):
-    process, port = broker()
+def test_an_impostor_is_refused_and_then_the_broker_is_not(board, images, pki, broker, boot):
+    """The broker demands a certificate. Other impostors: tests/tls."""
+    pki.leaf("of_other", SERVER, ca="other")
+    impostor, port = broker("of_other")
     machine = boot(images(board), {"mqtt.port": str(port), **pki.values("device")})
+    machine.wait_line("refused: its certificate is not signed by our CA", LIMIT_S)
+    impostor.stop()
+    process, _ = broker(port=port)
     machine.wait_line("is verified", LIMIT_S)
     machine.wait_line("mqtt: connected", LIMIT_S)
     process.wait_line("Received PUBLISH from gateway", LIMIT_S)
@@ -212,25 +219,24 @@ def test_memory_that_tls_takes_of_the_smallest_board(images, gateways):
     assert more.ram_bytes - plain.ram_bytes + grown <= 20 * 1024
 
 
-def test_flash_that_tls_takes_of_the_virtual_pc(images, gateways):
-    plain = gateways("x86-microvm", WAVE).result
-    assert images("x86-microvm").result.flash_bytes - plain.flash_bytes <= 82 * 1024
-
-
-IMPOSTORS = {
-    "of_other": ({"ca": "other"}, "is not signed by our CA"),
-    "expired": ({"days": "-1"}, "has expired"),
-    "elsewhere": ({"names": "DNS:elsewhere.test,IP:192.0.2.1"}, "is for another name"),
+FLASH = {  # KB that the default profile adds
+    "imx6ul-evk": 54,
+    "mps2-an385": 56,
+    "virt-aarch64": 75,
+    "x86-microvm": 79,
+    "x86-pc": 86,
 }
 
 
-@pytest.mark.parametrize("board", ["x86-microvm", "lm3s6965evb"])
-@pytest.mark.parametrize("name", IMPOSTORS)
-def test_an_impostor_is_refused(board, name, images, pki, broker, boot):
-    options, reason = IMPOSTORS[name]
-    pki.leaf(name, SERVER, **options)
-    machine = boot(images(board), {"mqtt.port": str(broker(name)[1]), **pki.values("device")})
-    machine.wait_line(f"refused: its certificate {reason}", LIMIT_S)
+@pytest.mark.parametrize("board", FLASH)
+def test_flash_that_tls_takes(board, images, gateways):
+    plain = gateways(board, WAVE + LIGHT * (board == VIRT)).result
+    assert images(board).result.flash_bytes - plain.flash_bytes <= FLASH[board] * 1024
+
+
+def test_the_image_for_the_microvm_with_tls_is_small(images):
+    """The file that QEMU is given."""
+    assert images("x86-microvm").result.image.stat().st_size <= 136 * 1024
 
 
 @pytest.mark.parametrize(("device", "alert"), [("", 116), ("device_of_other", 48)])
@@ -264,10 +270,15 @@ def test_the_next_connection_resumes_the_session_and_it_is_counted(
     assert found["time"] == ("bound" if board == "lm3s6965evb" else "system")
 
 
-def test_weak_random_numbers_are_not_for_production(images, pki, broker, boot):
+def test_weak_random_numbers_are_not_for_production(images, pki, boot):
+    """Said once, however often a connection is tried."""
     machine = boot(images("lm3s6965evb", top=""), pki.values("device"))
     machine.wait_line("tls: refused: random numbers are weak", LIMIT_S)
-    machine.wait_line("mqtt: 10.0.2.2:1883: refused", LIMIT_S)
+    end = time.monotonic() + LIMIT_S
+    while sum("mqtt: 10.0.2.2:1883: refused" in line for line in machine.lines) < 3:
+        assert time.monotonic() < end, machine.tail()
+        time.sleep(0.1)
+    assert sum("tls: refused" in line for line in machine.lines) == 1
 
 
 def test_a_development_image_that_does_not_verify_says_so_in_every_status(
@@ -350,7 +361,7 @@ def test_the_compatible_profile_on_the_smallest_board(images, pki, s_server, boo
     machine.wait_line("TLSv1.2", LIMIT_S)
 
 
-@pytest.mark.parametrize("bytes_", [4096, 20_000, 23_000])
+@pytest.mark.parametrize("bytes_", [4096, 23_000])
 def test_an_allocation_that_fails_is_said_and_counted_by_itself(bytes_, images, pki, broker, boot):
     """On the way to the minimum (24 KB): no wrong digest, no crash, another attempt."""
     machine = boot(
@@ -369,7 +380,7 @@ def test_a_large_retained_message_does_not_end_the_connection(version, images, p
     large = ("-t", f"{TOPIC}/set/light", "-r", "-m", "x" * 12_000)
     client(pki, port, "mosquitto_pub", *large)
     values = {"mqtt.port": str(port), "mqtt.version": version, **pki.values("device")}
-    machine = boot(images("virt-aarch64", more=LIGHT), values)
+    machine = boot(images(VIRT), values)
     machine.wait_line("mqtt: connected", LIMIT_S)
     client(pki, port, "mosquitto_pub", "-t", f"{TOPIC}/set/light", "-m", "1")
     process.wait_line("Sending PUBLISH to gateway", LIMIT_S)

@@ -12,12 +12,15 @@ from contextlib import suppress
 
 import pytest
 from probe_rig import image, state
+from pyocd.flash.builder import FlashBuilder
 from pyocd.probe.aggregator import DebugProbeAggregator
 
 from edgeuk.cli import flash_console
 from edgeuk.cli.app import run
+from edgeuk.device_config import copies, encode, newest
 from edgeuk.errors import DeviceError
 from edgeuk.flash import cortex_m
+from edgeuk.flash.plan import CONFIGURATION, IMAGE, Piece, Plan, Sector
 from edgeuk.pack import elf
 from edgeuk.probe import client, storage
 from edgeuk.probe.plugin import VirtualProbe
@@ -311,6 +314,54 @@ def test_other_bytes_in_the_flash_are_an_error(home, board, elf_of, monkeypatch,
     assert run(["flash", *board(), *elf_of(b"\x55" * 64), "--probe", "virtual"]) == 4
     said = capsys.readouterr().err
     assert "the flash has 0x00 at 0x10, where 0x55 was written [E0809]" in said
+
+
+COPIES = 0xFE000  # of a k64f: one in each of its last two sectors
+OLD, NEW = (encode({"name": name}, sequence=n) for n, name in ((1, "old"), (2, "new")))
+
+
+def write_copies(blob):
+    """An image and both copies of a configuration, as `edgeuk flash` writes them."""
+    pieces = [Piece(0, image(0, 0x20020000, 0x2000), IMAGE)]
+    pieces += [Piece(COPIES + at, b, CONFIGURATION) for at, b in copies(blob, 0x2000).items()]
+    probe = cortex_m.find_probe("virtual:b")
+    plan = cortex_m.make_plan("b", "cortex-m4", "k64f", probe, pieces)
+    return plan, cortex_m.flash(plan, probe, unlock=False, progress=lambda part: None)
+
+
+def test_one_copy_of_the_configuration_is_whole_at_any_time(start, monkeypatch):
+    """What the flash has after each erasing and after each writing."""
+    start("b", "k64f")
+    write_copies(OLD)
+    names = []
+
+    def look(real):
+        def after(builder, *args, **kwargs):
+            done = real(builder, *args, **kwargs)
+            builder.flash.cleanup()
+            region = bytes(builder.flash.target.read_memory_block8(COPIES, 0x2000))
+            names.append(newest(region).values["name"])
+            return done
+
+        return after
+
+    for name in ("erase", "program"):
+        monkeypatch.setattr(FlashBuilder, name, look(getattr(FlashBuilder, name)))
+    plan, result = write_copies(NEW)
+    assert [[piece.address for piece in step] for step in plan.steps()] == [
+        [0],
+        [COPIES + 4096],
+        [COPIES],
+    ]
+    assert result.erased == 2
+    assert names == ["old"] * 3 + ["new"] * 3  # of the image, the second and the first copy
+    assert flashed("b", COPIES + 8192)[COPIES:].rstrip(b"\xff").endswith(NEW)
+
+
+def test_copies_in_one_sector_are_written_together():
+    pieces = tuple(Piece(at, NEW, CONFIGURATION) for at in (0x8000, 0x9000))
+    plan = Plan("b", "t", "cortex-m4", "p", "p", pieces, (Sector(0x8000, 0x4000),))
+    assert [[piece.address for piece in step] for step in plan.steps()] == [[0x9000, 0x8000]]
 
 
 def test_a_board_that_dies_in_the_middle(home, board, elf_of, monkeypatch, capsys):

@@ -1,6 +1,6 @@
 """One device image and one set of certificates for all tests of TLS."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -47,18 +47,22 @@ def with_driver(image: Image) -> Image:
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """The device's program for `tls`, lines of the gateway file; built once each."""
+    """The device's program for `tls`, lines of the gateway file, and sizes of the board; built once
+    each."""
     catalog = load_catalog()
-    known: dict[tuple[str, str], Path] = {}
+    known: dict[tuple[object, ...], Path] = {}
 
-    def get(tls: str = "", top: str = "") -> Path:
-        if (tls, top) not in known:
+    def get(tls: str = "", top: str = "", **sizes: int) -> Path:
+        key = (tls, top, *sizes.items())
+        if key not in known:
             folder = tmp_path_factory.mktemp("image")
             path = folder / "gateway.toml"
             path.write_text(GATEWAY.format(tls=tls, top=top))
-            image = resolve(load_gateway(path, catalog), find_board(catalog, "host"), catalog)
-            known[tls, top] = build(with_driver(image), folder / "build").image
-        return known[tls, top]
+            board = find_board(catalog, "host")
+            board = replace(board, sizes={**board.sizes, **sizes})
+            image = resolve(load_gateway(path, catalog), board, catalog)
+            known[key] = build(with_driver(image), folder / "build").image
+        return known[key]
 
     return get
 
@@ -78,11 +82,13 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 def device(
     images: Callable[..., Path], pki: Pki, tmp_path: Path
 ) -> Iterator[Callable[..., Device]]:
-    """Starts devices: with the certificates that are asked for, of the image with `tls`."""
+    """Starts devices: with the certificates that are asked for, of that image."""
     with ExitStack() as stack:
 
-        def start(tls: str = "", version: int = 5, **identity: str) -> Device:
+        def start(
+            tls: str = "", version: int = 5, sizes: Mapping[str, int] | None = None, **identity: str
+        ) -> Device:
             values = pki.values(**identity) | {"mqtt.version": str(version)}
-            return stack.enter_context(Device(images(tls), tmp_path, values))
+            return stack.enter_context(Device(images(tls, **sizes or {}), tmp_path, values))
 
         yield start

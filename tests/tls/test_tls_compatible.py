@@ -28,10 +28,36 @@ def test_both_versions_and_both_kinds_of_keys_will_do(connects, pki, key, versio
     name = pki.make(f"of_{key.replace(':', '')}", issuer="ca", key=key,
                     usage="digitalSignature,keyEncipherment")  # fmt: skip
     context = server_context(pki.crt(name), pki.key(name), client_ca=pki.crt("ca"))
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     if version == "TLSv1.2":
         context.maximum_version = ssl.TLSVersion.TLSv1_2
-    cipher = connects(context, [version])
-    assert "GCM" in cipher or "POLY1305" in cipher
+    assert "CHACHA20" in connects(context, [version])  # preferred
+
+
+@pytest.mark.parametrize("key", ["P-256", "rsa:2048"])
+@pytest.mark.parametrize("cipher", ["AESGCM", "CHACHA20"])
+def test_both_ciphers_will_do_in_1_2(connects, pki, key, cipher):
+    name = pki.make(f"of_{key.replace(':', '')}", issuer="ca", key=key,
+                    usage="digitalSignature,keyEncipherment")  # fmt: skip
+    context = server_context(pki.crt(name), pki.key(name), client_ca=pki.crt("ca"))
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(cipher)
+    assert cipher.removesuffix("GCM") in connects(context, ["TLSv1.2"])
+
+
+def test_the_cipher_that_all_must_have_will_do_in_1_3(device, pki):
+    """RFC 8446, 9.1."""
+    options = ["-cert", "server.crt", "-key", "server.key", "-tls1_3"]
+    cipher = ["-ciphersuites", "TLS_AES_128_GCM_SHA256"]
+    with SServer(pki.folder, *options, *cipher) as server:
+        one = device(PROFILE)
+        one.begin(server.port, hold=False)
+        wait_until(lambda: "MQTT" in server.text)
+        server.write(CONNACK)
+        got = one.finish()
+    assert (got.connected, got.clean) == (1, True), got.text
+    assert "TLS_AES_128_GCM_SHA256" in server.text
 
 
 def test_a_server_of_1_2_with_an_rsa_key_will_do(device, pki):

@@ -379,3 +379,9 @@ def test_commands_start_without_delay():
     started = time.monotonic()
     assert edgeuk("explain", "E0101").returncode == 0
     assert time.monotonic() - started < 10  # far off on purpose: the machine may be busy
+
+
+def test_a_board_that_keeps_nothing_has_no_storage(project, capsys):
+    assert run(["run", "--board", "lm3s6965evb", "--storage", "disk"]) == 2
+    assert "board `lm3s6965evb` has no role `storage`" in capsys.readouterr().err
+    assert not Path("disk").exists()

@@ -251,9 +251,3 @@ def test_size_shows_budgets_and_differences(play, monkeypatch, capsys):
     assert rows[1] == ["component/mqtt", "9,000", "9,500", "+100", "0", "0", "0"]
     assert rows[2] == ["driver/sim", "700", "-", "new", "12", "-", "new"]
     assert rows[3] == ["total", "61,440", "+800", "20,480", "+12"]
-
-
-def test_a_board_that_keeps_nothing_has_no_storage(project, capsys):
-    assert run(["run", "--board", "lm3s6965evb", "--storage", "disk"]) == 2
-    assert "board `lm3s6965evb` has no role `storage`" in capsys.readouterr().err
-    assert not Path("disk").exists()
