@@ -15,6 +15,9 @@ from pathlib import Path
 
 from edgeuk.errors import BuildError
 
+BUILD_HINT = "`--out FOLDER` builds elsewhere; $EDGEUK_CACHE moves the cache"
+OWNER_HINT = "whose is it? `ls -ld` says; provision as that user, or chown it"
+
 
 def cache_root() -> Path:
     """The cache's folder; it need not exist yet."""
@@ -51,8 +54,9 @@ def write_changed(path: Path, data: bytes, mode: int = 0o644) -> bool:
 
 
 @contextmanager
-def clear_errors(folder: Path) -> Iterator[None]:
-    """Turn what the file system refuses (full, read-only, not ours) into a `BuildError`."""
+def clear_errors(folder: Path, hint: str = BUILD_HINT) -> Iterator[None]:
+    """Turn what the file system refuses (full, read-only, not ours) into a `BuildError`; `hint`
+    is for those who may not write there."""
     try:
         yield
     except OSError as e:
@@ -65,7 +69,7 @@ def clear_errors(folder: Path) -> Iterator[None]:
             raise BuildError(
                 f"cannot be written: {os.strerror(e.errno).lower()}",
                 where=where,
-                hint="`--out FOLDER` builds elsewhere; $EDGEUK_CACHE moves the cache",
+                hint=hint,
             ) from None
         raise BuildError(f"{e.strerror or e}", where=where) from None
 

@@ -137,29 +137,29 @@ def read_copy(
     """One copy; bytes behind it are ignored. `verify` is given digest and signature: with it, only
     what is sealed is accepted. Raises `DeviceConfigError`."""
     if len(blob) < _HEADER.size:
-        raise DeviceConfigError("shorter than a header")
+        raise DeviceConfigError("is shorter than a header")
     magic, crc, length, text_length, sequence, flags = _HEADER.unpack_from(blob)
     end = _HEADER.size + length
     if magic != MAGIC:
         raise DeviceConfigError("does not begin with EKC2")
     if end + SEAL_SIZE * (flags & SEALED) > min(len(blob), SIZE_MAX):
-        raise DeviceConfigError(f"a payload of {length} bytes does not fit")
+        raise DeviceConfigError(f"is cut off: a payload of {length} bytes does not fit")
     if zlib.crc32(blob[_CHECKED:end]) != crc:
-        raise DeviceConfigError("the checksum is wrong")
+        raise DeviceConfigError("has a wrong checksum")
     if flags & ~(SEALED | ENCRYPTED):
         raise DeviceConfigError("has flags of a later version")
     if verify:
         if not flags & SEALED:
             raise DeviceConfigError("is not sealed")
         if not verify(seal_digest(blob[:end]), blob[end : end + SEAL_SIZE]):
-            raise DeviceConfigError("the seal is of somebody else, or broken")
+            raise DeviceConfigError("has a seal of somebody else, or a broken one")
     payload = blob[_HEADER.size : end]
     if flags & ENCRYPTED:
         if device_key is None:
             raise DeviceConfigError("is encrypted with the key of a device")
         payload = _decrypt(device_key, blob[_CHECKED : _HEADER.size], payload)
     if text_length > len(payload):
-        raise DeviceConfigError(f"a text of {text_length} bytes does not fit")
+        raise DeviceConfigError(f"has a text of {text_length} bytes, more than the payload")
     values = _texts(payload[:text_length]) | _data(payload[text_length:])
     return Copy(values, sequence, bool(flags & SEALED), bool(flags & ENCRYPTED))
 
@@ -186,13 +186,13 @@ def newest(
 
 def _texts(part: bytes) -> dict[str, str]:
     if part and not part.endswith(b"\0"):
-        raise DeviceConfigError("the last string does not end")
+        raise DeviceConfigError("has a last string that does not end")
     try:
         pairs = [text.decode().partition("=") for text in part.split(b"\0")[:-1]]
     except UnicodeDecodeError:
-        raise DeviceConfigError("a string is not UTF-8") from None
+        raise DeviceConfigError("has a string that is not UTF-8") from None
     if any(not key or not equals for key, equals, _ in pairs):
-        raise DeviceConfigError("a string is not key=value")
+        raise DeviceConfigError("has a string that is not key=value")
     return {key: value for key, _, value in pairs}
 
 
@@ -202,7 +202,7 @@ def _data(part: bytes) -> dict[str, str]:
         key, zero, rest = part.partition(b"\0")
         length = int.from_bytes(rest[:2], "little")
         if not zero or not key.isascii() or len(rest) < 2 + length or len(rest) < 2:
-            raise DeviceConfigError("an entry reaches beyond the end")
+            raise DeviceConfigError("has an entry that reaches beyond the end")
         values[key.decode()] = base64.b64encode(rest[2 : 2 + length]).decode()
         part = rest[2 + length :]
     return values

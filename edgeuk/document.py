@@ -21,6 +21,8 @@ SYNTAX_FAULTS_MAX = 20
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _HEADER = r"""\[\[?[A-Za-z_][\w."' -]*(?:\]\]?[ \t]*(?:\#.*)?)?$"""
 _PAIR = r"""(?:[\w-]+|"[^"]*")(?:\.[\w-]+)*[ \t]*="""
+_PEM = "-----BEGIN "
+_PEM_HINT = "a device file ends in .toml, and names keys and certificates in [tls]"
 _NAMELESS = "~"  # begins the name of a table whose header is not TOML
 _TABLE = re.compile(rf"^[ \t]*{_HEADER}")
 _STATEMENT = re.compile(rf"^[ \t]*(?:{_HEADER}|{_PAIR})")
@@ -155,7 +157,7 @@ def _read_text(path: Path) -> str:
         if path.stat().st_size > SIZE_MAX:
             what = f"the file is larger than {SIZE_MAX // 1024} KiB"
             raise ConfigError((Fault.of_file(path, "E0103", what),))
-        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError:
         code, what = "E0101", "no such file"
         hint = f"`edgeuk new NAME` makes a folder with a {path.name}"
@@ -171,6 +173,11 @@ def _read_text(path: Path) -> str:
         raise ConfigError((fault,)) from None
     except (OSError, ValueError) as e:  # ValueError: a null byte in the name
         code, what = "E0101", f"cannot be read: {getattr(e, 'strerror', None) or e}"
+    else:
+        if not text.startswith(_PEM):
+            return text
+        # None of its lines may be shown: they may be a private key.
+        code, what, hint = "E0101", "this is a key or certificate, not TOML", _PEM_HINT
     raise ConfigError((Fault.of_file(path, code, what, hint),)) from None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from edgeuk.cache import clear_errors, write_atomic, write_changed
+from edgeuk.cache import OWNER_HINT, clear_errors, write_atomic, write_changed
 from edgeuk.device_config import DeviceConfigError, device_values, encode, newest
 from edgeuk.errors import EdgeukError, UsageError
 from edgeuk.gateway import Gateway, load_device
@@ -30,6 +30,7 @@ from edgeuk.identity.project import (
 from edgeuk.sealed import KEY_ENDING, device_key
 
 # A broker on this machine, as images see it: on `host`, and in QEMU's user network.
+SERVER_FILE = "server.pem"  # the key and certificate of the broker
 LOCAL = {"localhost": ("localhost", "127.0.0.1", "10.0.2.2")}
 DEVICE_TEXT = """\
 # Device {name}: `edgeuk run --device {name}.toml`. What it says goes before the gateway file.
@@ -90,7 +91,7 @@ class Maker:
         interruption leaves behind is finished by the next call."""
         folder = private_folder(self.project.folder / DEVICES)
         identity, file, blob = (folder / f"{name}.{ending}" for ending in ("pem", "toml", "bin"))
-        with clear_errors(folder):
+        with clear_errors(folder, OWNER_HINT):
             state, certificate = self._identity(name, identity)
             if not file.exists():
                 write_atomic(file, self._device_text(name).encode(), PRIVATE_FILE)
@@ -121,7 +122,7 @@ class Maker:
             raise UsageError(what, hint=hint)
         found = device_key(key)
         assert found
-        with clear_errors(folder):
+        with clear_errors(folder, OWNER_HINT):
             text = f"{found.hex()}\n".encode()
             write_atomic(folder / f"{name}{KEY_ENDING}", text, PRIVATE_FILE)
 
@@ -185,10 +186,10 @@ def write_broker(
     if not hosts and not folder.exists():
         return None
     private_folder(folder)
-    with clear_errors(folder):
+    with clear_errors(folder, OWNER_HINT):
         if hosts:
             names = tuple(dict.fromkeys(n for h in hosts for n in LOCAL.get(h, (h,))))
-            _keep_or_issue(project, folder / "server.pem", hosts[0], names, renew=renew)
+            _keep_or_issue(project, folder / SERVER_FILE, hosts[0], names, renew=renew)
             _keep_or_issue(
                 project, folder / f"{mosquitto.READER}.pem", mosquitto.READER, (), renew=renew
             )
@@ -199,6 +200,12 @@ def write_broker(
         acl = mosquitto.acl(topics_of(project.folder, gateway))
         write_changed(folder / "acl", acl.encode(), PRIVATE_FILE)
     return folder
+
+
+def broker_hosts(folder: Path) -> list[str]:
+    """The names in the certificate of the broker in `folder`; none where it has no certificate."""
+    path = folder / SERVER_FILE
+    return _hosts_of(_certificate_in(path)) if path.exists() else []
 
 
 def _keep_or_issue(

@@ -26,7 +26,8 @@ PYTHON = [
     "actuators",
     "gateway",
     "resolve device_config",
-    "sealed provisioning rotation",
+    "sealed",
+    "provisioning rotation",
     # what becomes of it; pack is below build, which ends with it
     "pack origin",
     "size generate symbols",

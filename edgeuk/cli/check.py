@@ -63,6 +63,8 @@ def check_project(gateway: Path, board: str, device: Path | None) -> Checked:
     count = len(image.gateway.sensors)
     what = f"{image.gateway.path}: no errors; {plural(count, 'sensor')} on {image.board.name}"
     what = f"{what}, with {', '.join(d.name for d in image.drivers)}"
+    if device:
+        what = f"{what}\n{device}: no errors"
     warnings = [f.as_dict() for f in project.warnings]
     done = {"ok": True, "board": image.board.name, "sensors": count, "faults": warnings}
     return done, what

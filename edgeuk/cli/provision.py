@@ -28,10 +28,10 @@ from edgeuk.gateway import Gateway
 from edgeuk.identity import project as projects
 from edgeuk.identity.issue import CA_DAYS, DEVICE_DAYS
 from edgeuk.identity.mosquitto import READER
-from edgeuk.identity.project import Project, Source
-from edgeuk.provisioning import Device, Maker, topics_of, write_broker
+from edgeuk.identity.project import DEVICES, Project, Source
+from edgeuk.provisioning import Device, Maker, broker_hosts, topics_of, write_broker
 from edgeuk.settings import DEVICE_NAME
-from edgeuk.values import is_host
+from edgeuk.values import is_host, nearest
 
 app = command_app()
 NAME_HINT = "letters, digits, - and _, at most 63, a letter or digit first"
@@ -111,6 +111,8 @@ def provision(
     authority = _authority(ca_cert, ca_key, pkcs11, sign_command, encrypt)
     path = find_gateway(gateway)
     place = folder or _folder_of(path)
+    if renew:
+        _check_known(place / DEVICES, wanted)
     project, made = _project(place, path, authority)
     loaded = load_project(path, board)
     _check_same(loaded.gateway, project)
@@ -140,6 +142,15 @@ def provision(
         )
         return
     _tell(place, made, devices, written, loaded.gateway, lacks)
+
+
+def _check_known(folder: Path, names: Sequence[str]) -> None:
+    """A slip of the finger is no new device that the broker lets in."""
+    known = [file.stem for file in folder.glob("*.pem")]
+    for name in names:
+        if name not in known:
+            what = f"there is no device `{name}` whose certificate could be renewed"
+            raise UsageError(what, hint=nearest(name, known))
 
 
 def _names(names: Sequence[str]) -> list[str]:
@@ -241,6 +252,8 @@ def _tell(
         out.print(f"        {shown(device.file)}, {shown(device.blob)}", markup=False)
     if broker:
         out.print(f"broker  mosquitto -c {shown(broker / 'mosquitto.conf')}", markup=False)
+        if hosts := broker_hosts(broker):
+            out.print(f"        its certificate is for {', '.join(hosts)}", markup=False)
         out.print(f"        its ACL names {', '.join(topics_of(folder, gateway)) or 'nobody yet'}")
     else:
         out.print(f"broker  needs {shown(folder / projects.CERTIFICATE)}, to check clients with")

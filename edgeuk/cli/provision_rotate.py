@@ -8,7 +8,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from edgeuk.cache import clear_errors, write_atomic
+from edgeuk.cache import OWNER_HINT, clear_errors, write_atomic
 from edgeuk.cli.common import shown, waiting
 from edgeuk.cli.say import next_step, out, print_json, say
 from edgeuk.device_config import device_values
@@ -73,7 +73,7 @@ def _rotate(
 
     def answer(key: ec.EllipticCurvePublicKey) -> x509.Certificate:
         made.append(certify(project.signer, project.certificate, name, key, days=days))
-        with clear_errors(path.parent):  # before, as we may not hear how it went
+        with clear_errors(path.parent, OWNER_HINT):  # before, as we may not hear how it went
             write_atomic(path, certificate_pem(made[-1]) + before)
         return made[-1]
 
@@ -85,7 +85,7 @@ def _rotate(
     if UNKEPT in said:  # it may be either one after a restart
         before = certificate_pem(made[-1]) + before
     left = certificate_pem(made[-1]) if said == DONE else before
-    with clear_errors(path.parent):
+    with clear_errors(path.parent, OWNER_HINT):
         if left:
             write_atomic(path, left)
         else:

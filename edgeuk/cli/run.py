@@ -70,6 +70,10 @@ def run(
     """Build, boot and watch the readings arrive. Exit status 1 if none did by the end of --for."""
     limit_s = seconds(duration) if duration else float("inf")
     project, image = load_image(gateway, board, device)
+    if image.board.qemu is None and image.board.cpu != "host":
+        name = image.board.name
+        what = f"nothing here runs an image of board `{name}`"
+        raise UsageError(what, hint=f"edgeuk flash --board {name}, or another board: edgeuk boards")
     values = device_values(project.gateway, project.device)
     if broker:
         check_broker(broker, values)  # a wrong one is better known before the build

@@ -59,6 +59,8 @@ def _read(folder: Path, text: str) -> bytes:
     except OSError as e:
         reason = (e.strerror or str(e)).lower()
         hint = "paths are seen from the folder of the file that has them"
+        if isinstance(e, PermissionError):
+            hint = f"only its owner may: ls -l {text}; sudo, or chown it"
         raise UnfitError("E0420", f"`{text}` cannot be read: {reason}", hint) from None
 
 

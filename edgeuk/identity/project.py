@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from edgeuk.cache import clear_errors, write_atomic
+from edgeuk.cache import OWNER_HINT, clear_errors, write_atomic
 from edgeuk.errors import BuildError, UsageError
 from edgeuk.identity.issue import CA_DAYS, certificate_pem, key_pem, new_key, self_signed
 from edgeuk.identity.sign import CommandSigner, FileSigner, Secret, Signer
@@ -172,7 +172,9 @@ def read_key(path: Path, secret: Secret) -> ec.EllipticCurvePrivateKey:
         data = path.read_bytes()
     except OSError as e:
         reason = (e.strerror or str(e)).lower()
-        raise UsageError(f"the CA's key `{path}` cannot be read: {reason} [E0420]") from None
+        what = f"the CA's key `{path}` cannot be read: {reason} [E0420]"
+        hint = "where it is not, `edgeuk` takes finished configurations: --device NAME.bin"
+        raise UsageError(what, hint=hint) from None
     passphrase = secret("passphrase").encode() if b"ENCRYPTED" in data else None
     try:
         key = serialization.load_pem_private_key(data, passphrase)
@@ -211,7 +213,7 @@ def _write(
         CERTIFICATE: (certificate_pem(certificate), 0o644),
         SOURCE: (text.encode(), PRIVATE_FILE),
     }
-    with clear_errors(folder):
+    with clear_errors(folder, OWNER_HINT):
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():  # empty of what matters: the one who made it keeps what is in it
             folder.chmod(PRIVATE_FOLDER)
@@ -228,7 +230,7 @@ def _write(
 
 def private_folder(folder: Path) -> Path:
     """The folder, made with mode 0700 where it is not there. Raises `BuildError`."""
-    with clear_errors(folder):
+    with clear_errors(folder, OWNER_HINT):
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             raise BuildError(

@@ -31,6 +31,18 @@ class Message:
         return senml.decode(self.payload, received=self.received)
 
 
+def _tls_hint(why: str, host: str) -> str:
+    """What to do about a broker's certificate that is not accepted."""
+    if "expired" in why or "not yet valid" in why:
+        return (
+            f"is this machine's clock right? `edgeuk provision --renew --mosquitto {host}` makes"
+            " a new certificate for a mosquitto of the project"
+        )
+    if "mismatch" in why:
+        return f"name it as its certificate does, or `edgeuk provision --mosquitto {host}`"
+    return "[tls] ca names the CA of the broker; its certificate is for its host name"
+
+
 class Monitor:
     """Subscribed to `<topic>/#`; a context manager."""
 
@@ -62,15 +74,16 @@ class Monitor:
         try:
             self._client.connect(self._host, self._port)
         except ssl.SSLError as e:
-            why = getattr(e, "verify_message", "") or e.reason or "no TLS"
+            why = str(getattr(e, "verify_message", "") or e.reason or "no TLS").lower()
             raise DeviceError(
-                f"{self.where} is not the broker to trust: {str(why).lower().replace('_', ' ')}",
-                hint="[tls] ca names the CA of the broker; its certificate is for its host name",
+                f"{self.where} is not the broker to trust: {why.replace('_', ' ')}",
+                hint=_tls_hint(why, self._host),
             ) from None
         except OSError as e:
             raise DeviceError(
                 f"cannot reach the broker {self.where}: {(e.strerror or str(e)).lower()}",
-                hint="start it, or leave out --broker: then an embedded one is started",
+                hint="start it, or check host and port; `edgeuk run --device NAME.toml` without"
+                " --broker starts one of its own",
             ) from None
         self._client.loop_start()
         try:
@@ -82,7 +95,7 @@ class Monitor:
             self._client.loop_stop()
             raise DeviceError(
                 f"{self.where} {problem}",
-                hint="is this the broker? username and password come from --device FILE",
+                hint="is this the broker? name, password and certificate come from --device FILE",
             )
         return self
 

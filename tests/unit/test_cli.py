@@ -85,7 +85,26 @@ def test_what_new_writes_passes_check_on_every_board(project, board, capsys):
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith(f"gateway.toml: no errors; 1 sensor on {board}, with ")
+    assert "\ndevice.toml: no errors\n" in said.err
     assert said.err.endswith(f"\n\nnext: edgeuk run --board {board} --device device.toml\n")
+
+
+@pytest.mark.parametrize("option", ["--device", "--gateway"])
+def test_a_key_in_place_of_a_file_is_not_shown(project, option, capsys):
+    Path("gw-1.pem").write_text(
+        "-----BEGIN EC PRIVATE KEY-----\ng6I4eRbpUT+iAvrn/XKRSlAAbNAaCuJfRQ==\n"
+    )
+    assert run(["check", option, "gw-1.pem"]) == 2
+    said = capsys.readouterr().err
+    assert "gw-1.pem: error[E0101]: this is a key or certificate, not TOML" in said
+    assert "g6I4" not in said
+
+
+def test_run_says_that_a_board_is_not_emulated_before_it_builds(project, capsys):
+    assert run(["run", "--board", "frdm-k64f"]) == 2
+    said = capsys.readouterr().err
+    assert "nothing here runs an image of board `frdm-k64f`" in said
+    assert "edgeuk flash --board frdm-k64f" in said
 
 
 def test_check_shows_every_fault_of_gateway_device_and_board_in_one_run(project, capsys):

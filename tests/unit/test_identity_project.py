@@ -665,3 +665,11 @@ def test_a_boards_key_that_cannot_be_one_is_refused(project, capsys, words, text
     assert run(["provision", *words, "--device-key", "gw.otp"]) == 2
     assert what in capsys.readouterr().err
     assert not list(Path("identity/devices").glob("*.otp"))
+
+
+def test_a_mistyped_name_is_not_renewed_into_a_new_device(project, capsys):
+    assert run(["provision", "gw-1"]) == 0
+    assert run(["provision", "--renew", "gw-11"]) == 2
+    assert "there is no device `gw-11`" in (said := capsys.readouterr().err)
+    assert "did you mean `gw-1`?" in said
+    assert sorted(p.name for p in Path("identity/devices").glob("*.pem")) == ["gw-1.pem"]
