@@ -4,13 +4,14 @@ verifies their signatures, and touches nothing of the system's."""
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeuk.errors import ToolError
+from edgeuk.errors import EdgeukError, ToolError
 
 RUN_S = 300  # limit of one apt-get run
 
@@ -116,3 +117,16 @@ def codename() -> str:
         return ""
     match = re.search(r'^VERSION_CODENAME="?([a-z]+)', text, re.MULTILINE)
     return match[1] if match else ""
+
+
+def fetch_command(fetch: Callable[[], str], usage: str, arguments: list[str]) -> int:
+    """The command line of a module that is called with `fetch`. Returns the exit code."""
+    if arguments != ["fetch"]:
+        print(f"usage: {usage}", file=sys.stderr)
+        return 2
+    try:
+        print(fetch())
+    except EdgeukError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 1
+    return 0

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from edgeuk import apt
 from edgeuk.cache import cache_root
-from edgeuk.errors import DeviceError, EdgeukError, ToolError
+from edgeuk.errors import DeviceError, ToolError
 from edgeuk.paths import python_command
 
 FETCH = f"{python_command()} -m edgeuk.flash.firmware fetch"
@@ -138,18 +138,5 @@ def _keep(archive: tarfile.TarFile, to: Path) -> None:
             (to / path.name).write_bytes(content.read())
 
 
-def main(arguments: list[str]) -> int:
-    """`fetch`. Returns the exit code."""
-    if arguments != ["fetch"]:
-        print(f"usage: {FETCH}", file=sys.stderr)
-        return 2
-    try:
-        print(fetch())
-    except EdgeukError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(apt.fetch_command(fetch, FETCH, sys.argv[1:]))

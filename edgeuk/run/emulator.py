@@ -19,7 +19,7 @@ from pathlib import Path
 from edgeuk import apt
 from edgeuk.board import Board
 from edgeuk.cache import cache_root
-from edgeuk.errors import EdgeukError, ToolError
+from edgeuk.errors import ToolError
 from edgeuk.paths import python_command
 
 FETCH = f"{python_command()} -m edgeuk.run.emulator fetch"
@@ -154,18 +154,5 @@ def environment(emulator: Emulator | None = None) -> dict[str, str]:
     return QUICKER | os.environ | (emulator.environment if emulator else {})
 
 
-def main(arguments: list[str]) -> int:
-    """`fetch`. Returns the exit code."""
-    if arguments != ["fetch"]:
-        print(f"usage: {FETCH}", file=sys.stderr)
-        return 2
-    try:
-        print(fetch())
-    except EdgeukError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(apt.fetch_command(fetch, FETCH, sys.argv[1:]))
