@@ -13,10 +13,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from edgeuk.catalog import load_catalog
+from edgeuk.cli import flash
 from edgeuk.cli.app import run
 from edgeuk.device_config import (
     SEAL_LEAD,
@@ -673,3 +675,14 @@ def test_a_mistyped_name_is_not_renewed_into_a_new_device(project, capsys):
     assert "there is no device `gw-11`" in (said := capsys.readouterr().err)
     assert "did you mean `gw-1`?" in said
     assert sorted(p.name for p in Path("identity/devices").glob("*.pem")) == ["gw-1.pem"]
+
+
+def test_what_is_flashed_is_encrypted_with_the_boards_own_key(project, monkeypatch):
+    """The image is not of interest here."""
+    Path("gw-1.otp").write_text(OTP.hex())
+    assert run(["provision", "gw-1", "--board", "rpi4", "--device-key", "gw-1.otp"]) == 0
+    monkeypatch.setattr(flash, "build_image", lambda *_: SimpleNamespace(image=Path("image")))
+    device = Path("identity/devices/gw-1.toml")
+    for board, encrypted in (("rpi4", True), ("imx6ul-evk", False)):
+        work = flash._work(Path("gateway.toml"), board, device, None, None)
+        assert newest(work.config, device_key=OTP).encrypted is encrypted
