@@ -92,10 +92,36 @@ static uint8_t on_pubrel(struct mqtt_client *client, uint16_t id) {
                : MQTT_RECEIVE_MAXIMUM_EXCEEDED;
 }
 
+// A message of an earlier connection that waits to be sent again. A broker may answer what it got
+// then before it gets it again (amqtt does); a PUBLISH after PUBREL would be delivered twice (4.3.3).
+static struct mqtt_record *to_repeat(const struct mqtt_client *client, uint16_t id,
+                                     bool *under_way) {
+    bool first = true;
+    for (struct mqtt_record *record = mqtt_outbox_next(&client->outbox, NULL); record != NULL;
+         record = mqtt_outbox_next(&client->outbox, record)) {
+        if (record->state != MQTT_QUEUED) {
+            continue;
+        }
+        if (record->duplicate && record->id == id) {
+            *under_way = first && client->publishing;
+            return record;
+        }
+        first = false;
+    }
+    return NULL;
+}
+
 // PUBACK, PUBREC and PUBCOMP: the broker's answers to what is in the outbox.
 static uint8_t on_answer(struct mqtt_client *client, unsigned type, uint16_t id, uint8_t reason) {
     struct mqtt_outbox *outbox = &client->outbox;
     struct mqtt_record *record = mqtt_outbox_inflight(outbox, id);
+    bool under_way = false;
+    if (record == NULL) {
+        record = to_repeat(client, id, &under_way);
+    }
+    if (under_way) {
+        return 0; // it is answered once more
+    }
     if (record == NULL) {
         if (type == MQTT_PUBREC && reason < 0x80) {
             // Without room the broker waits until the next connection; it is its mistake.

@@ -96,6 +96,40 @@ def test_a_resumed_session_repeats_in_order_with_dup(device: Device, version: in
 
 
 @BOTH
+def test_an_answer_before_the_repetition_counts(device: Device, version: int) -> None:
+    """amqtt answers what an earlier connection brought it at once, in one segment with CONNACK."""
+    device.connect(version, "expiry=60")
+    device.publish(2, b"1")
+    device.publish(1, b"2")
+    device.publish(2, b"3")
+    device.do("closed -7")
+    device.do("advance 64000")
+    device.do("opened")
+    answers = ack(PUBREC, 1) + ack(PUBACK, 2)
+    events = device.receive(connack(version, 1) + answers)
+    # No PUBLISH follows a PUBREL of the same message (4.3.3).
+    assert sent(events) == ack(PUBREL, 1) + publish(version, 2, "t", b"3", 3, flags=8)
+    assert others(events) == ["connected 1", "acknowledged 2 0"]
+
+
+@BOTH
+def test_an_answer_amid_the_repetition_waits_for_its_end(device: Device, version: int) -> None:
+    device.connect(version, "expiry=60")
+    device.publish(2, b"123")
+    device.do("closed -7")
+    device.do("advance 64000")
+    device.do("opened")
+    device.do("room 5")
+    begin = sent(device.receive(connack(version, 1)))
+    assert len(begin) == 5
+    assert device.receive(ack(PUBREC, 1)) == []
+    device.do("room 100000")
+    rest = sent(device.do("writable"))
+    assert begin + rest == publish(version, 2, "t", b"123", 1, flags=8)
+    assert sent(device.receive(ack(PUBREC, 1))) == ack(PUBREL, 1)
+
+
+@BOTH
 def test_a_lost_session_repeats_as_new(device: Device, version: int) -> None:
     device.connect(version, "expiry=60")
     device.publish(2, b"1")
