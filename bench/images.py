@@ -129,8 +129,10 @@ def _argv(bench: Bench, board: Board, elf: Path, blob: bytes, netdev: str) -> li
     config = bench.fresh("config")
     config.write_bytes(device_config.region_image(blob, board.memory["config"].size))
     place = f"loader,file={config},addr={board.memory['config'].base:#x},force-raw=on"
+    found = find_emulator(board)
     return [
-        *(*find_emulator(board).command, "-machine", board.qemu.machine),
+        *(f"{name}={value}" for name, value in found.environment.items()),
+        *(*found.command, "-machine", board.qemu.machine),
         *("-accel", "tcg", "-display", "none", "-monitor", "none", "-nodefaults"),
         *(("-serial", "null") * board.qemu.console_serial),
         *("-serial", "stdio", "-no-reboot", "-netdev", netdev),

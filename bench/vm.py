@@ -6,22 +6,32 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from itertools import dropwhile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from bench.tap import Tap
-from edgeuk.run.emulator import environment
 
 STOP_S = 5.0
 BYTE, MESSAGE, EXIT = "byte", "message", "exit"
 
 
+def _is_assignment(word: str) -> bool:
+    return "=" in word and not word.startswith(("-", "/"))
+
+
 class Vm:
-    """A running QEMU; a context manager. Times are milliseconds since just before its exec."""
+    """A running QEMU; a context manager. Times are milliseconds since just before its exec.
+
+    As in a shell, words NAME=VALUE before the program are added to its environment.
+    """
 
     def __init__(self, argv: Sequence[str], tap: Tap | None = None) -> None:
-        self.argv, self.tap = list(argv), tap
+        self.tap = tap
+        self.argv = list(dropwhile(_is_assignment, argv))
+        set_before = argv[: len(argv) - len(self.argv)]
+        self.environment = os.environ | dict(word.split("=", 1) for word in set_before)
         self.console = b""
         self._came: list[tuple[float, int]] = []  # time, length of `console` by then
         self.byte_ms: float | None = None  # first byte on the console
@@ -37,7 +47,7 @@ class Vm:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
-            env=environment(),
+            env=self.environment,
         )
         assert self._child.stdout
         self._selector.register(self._child.stdout, selectors.EVENT_READ, self._read_console)

@@ -85,6 +85,7 @@ class Qemu:
     machine: str  # value of -machine
     args: tuple[str, ...]
     version: int = 0  # major version that first has the machine; 0: any that is still in use
+    huge_pages: bool = False  # it starts sooner with its heap in huge pages
     console_serial: int = 0  # which `-serial`, from 0, is the console
     modem_serial: int = 0  # which `-serial`, from 0, is the role `modem`'s; the console is 0: none
 
@@ -254,6 +255,7 @@ def _qemu(run: Table) -> Qemu | None:
         machine=table.text("machine"),
         args=table.texts("args"),
         version=table.integer("version", 0, high=99),
+        huge_pages=table.boolean("huge_pages", False),
         console_serial=table.integer("console_serial", 0, high=7),
         modem_serial=table.integer("modem_serial", 0, high=7),
     )

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from edgeuk import apt
+from edgeuk.board import load_board
 from edgeuk.errors import ToolError
 from edgeuk.run import emulator
 
 BINARY = "qemu-system-arm"
+BOARDS = Path(__file__).parents[2] / "boards"
 
 
 def program(folder: Path, version: str) -> Path:
@@ -78,11 +80,12 @@ def test_a_distribution_without_known_backports_is_named(places, monkeypatch):
         emulator.fetch()
 
 
-def test_what_is_set_outside_goes_before_what_makes_qemu_start_sooner(monkeypatch):
-    beside = emulator.Emulator(("qemu",), {"QEMU_MODULE_DIR": "modules"})
+def test_huge_pages_are_for_the_machines_that_ask_for_them(places, monkeypatch):
+    program(places[0], "10.0.2").rename(places[0] / "qemu-system-aarch64")
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    assert "hugetlb=1" in emulator.environment(beside)["GLIBC_TUNABLES"]
+    large, small = (load_board(BOARDS / f"{name}.toml") for name in ("imx8mp-evk", "virt-aarch64"))
+    assert "hugetlb=1" in emulator.environment(emulator.find_emulator(large))["GLIBC_TUNABLES"]
+    assert "GLIBC_TUNABLES" not in emulator.environment(emulator.find_emulator(small))
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=3")
-    said = emulator.environment(beside)
-    assert said["GLIBC_TUNABLES"] == "glibc.malloc.check=3"
-    assert said["QEMU_MODULE_DIR"] == "modules"
+    said = emulator.environment(emulator.find_emulator(large))
+    assert said["GLIBC_TUNABLES"] == "glibc.malloc.check=3"  # what is set outside goes first
