@@ -29,7 +29,9 @@ ROLES = {  # role -> class of the device that plays it
     "modem": "uart",  # a serial line with a PPP peer behind it, where `uplink` finds no device
 }
 REGIONS = ("flash", "ram", "config")
-VERIFIED = ("hil", "qemu", "process", "build")  # best first
+# Best first. `model`: in an emulation of our own, whose peripherals were written from the manual.
+VERIFIED = ("hil", "qemu", "process", "model", "build")
+UNICORN_MACHINES = ("frdm-k64f",)  # of edgeuk.emulation
 FLASH_METHODS = ("pyocd", "sd")  # a debug probe; a memory card
 ADDRESS_MAX = 2**64 - 1
 RECORD_MAX = 16_384  # of TLS (RFC 8446, 5.1)
@@ -91,6 +93,13 @@ class Qemu:
 
 
 @dataclass(frozen=True, slots=True)
+class Unicorn:
+    """A board that QEMU lacks: edgeuk.emulation's model of it, on Unicorn."""
+
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
 class Flash:
     """How an image gets onto the board."""
 
@@ -115,6 +124,7 @@ class Board:
     qemu: Qemu | None
     verified: Mapping[str, str]  # function -> one of VERIFIED
     flash: Flash | None = None
+    unicorn: Unicorn | None = None
     warnings: tuple[Fault, ...] = field(default=(), compare=False)
 
 
@@ -129,6 +139,7 @@ def read_board(path: Path) -> tuple[Document, Board]:
     """The same with the document, whose faults are collected but not raised yet."""
     doc = read_document(path)
     root = Table(doc)
+    run = root.table("run")
     board = Board(
         name=path.stem,
         path=path,
@@ -138,11 +149,13 @@ def read_board(path: Path) -> tuple[Document, Board]:
         roles={},
         devices=_devices(root.table("devices", required=True)),
         sizes=_sizes(root.table("sizes")),
-        qemu=_qemu(root.table("run")),
+        qemu=_qemu(run),
         verified=_verified(root.table("verified")),
         flash=_flash(root.table("flash")) if "flash" in root else None,
+        unicorn=_unicorn(run),
     )
     roles = _roles(root.table("roles", required=True), board.devices)
+    run.close()
     root.close()
     return doc, replace(board, roles=roles)
 
@@ -247,7 +260,6 @@ def _sizes(table: Table) -> dict[str, int]:
 
 def _qemu(run: Table) -> Qemu | None:
     table = run.table("qemu")
-    run.close()
     if "qemu" not in run or "qemu" in run.bad:
         return None
     qemu = Qemu(
@@ -261,6 +273,15 @@ def _qemu(run: Table) -> Qemu | None:
     )
     table.close()
     return qemu
+
+
+def _unicorn(run: Table) -> Unicorn | None:
+    table = run.table("unicorn")
+    if "unicorn" not in run or "unicorn" in run.bad:
+        return None
+    unicorn = Unicorn(table.choice("machine", UNICORN_MACHINES) or "")
+    table.close()
+    return unicorn
 
 
 def _flash(table: Table) -> Flash:

@@ -2,8 +2,8 @@
 
 Everything goes to one output folder, locked while a build runs there. Ninja runs the compilers and
 the linker; when nothing changed, neither Ninja nor a compiler is started. No step reaches the
-network. The result depends on contents only: no path of this machine, no time, no order of a
-directory gets into it.
+network. The result depends on contents only: no path of this machine, no time but
+build_time.py's, no order of a directory gets into it.
 """
 
 import hashlib
@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeuk import objects, size, third_party, toolchain, units
+from edgeuk.build_time import build_time
 from edgeuk.cache import clear_errors, locked, write_atomic, write_changed
 from edgeuk.errors import BuildError
-from edgeuk.generate import Generated, generate
+from edgeuk.generate import Generated, generate, has_tls
 from edgeuk.ninja import Edge, run_ninja
 from edgeuk.objects import Hashes
 from edgeuk.origin import origins
@@ -139,14 +140,17 @@ def _prepare(image: Image, out: Path, sources: Mapping[str, Path]) -> tuple[_Pla
         folders["zig"] = zig.parent
     tree = units.tree(image, out, folders)
     every = units.units(image)
-    build_id = _build_id(image, every, tree, compiler)
-    generated = generate(image, build_id)
+    built_s = build_time() if has_tls(image) else 0
+    build_id = _build_id(image, every, tree, compiler, built_s)
+    generated = generate(image, build_id, built_s)
     for name, text in generated.files().items():
         write_changed(out / name, text.encode())
     return _Plan(image, out, tree, every, compiler, generated, build_id), Hashes(tree)
 
 
-def _build_id(image: Image, every: Sequence[Unit], tree: Tree, compiler: Compiler) -> str:
+def _build_id(
+    image: Image, every: Sequence[Unit], tree: Tree, compiler: Compiler, built_s: int
+) -> str:
     """16 hex digits of a hash over all input: generated text, sources, headers, flags."""
     hashes = Hashes(tree)
     files = {u.source for u in every if not u.source.startswith("generated/")}
@@ -159,7 +163,7 @@ def _build_id(image: Image, every: Sequence[Unit], tree: Tree, compiler: Compile
     if image.gateway.service:
         files |= {f"service/{p.name}" for p in tree.real("service/.").glob("*.h")}
     total = hashlib.sha256()
-    for name, text in sorted(generate(image).files().items()):
+    for name, text in sorted(generate(image, built_s=built_s).files().items()):
         total.update(f"{name} {hashlib.sha256(text.encode()).hexdigest()}\n".encode())
     for name in sorted(files):
         total.update(f"{name} {hashes.of(name)}\n".encode())

@@ -74,6 +74,18 @@ def clear_errors(folder: Path, hint: str = BUILD_HINT) -> Iterator[None]:
         raise BuildError(f"{e.strerror or e}", where=where) from None
 
 
+def read_owned(path: Path) -> bytes:
+    """What is in a file of the user's. Raises `FileNotFoundError`, else `BuildError`."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as e:
+        reason = (e.strerror or str(e)).lower()
+        hint = OWNER_HINT if isinstance(e, PermissionError) else ""
+        raise BuildError(f"cannot be read: {reason}", where=str(path), hint=hint) from None
+
+
 @contextmanager
 def locked(folder: Path, wait_s: float, say: Callable[[str], None]) -> Iterator[int]:
     """Hold `folder` alone; gives the lock's file descriptor. Says so when it has to wait; raises

@@ -346,6 +346,22 @@ CODES = {
         "64 hexadecimal digits: `rpi-otp-private-key > gw-1.otp` on the board, then `edgeuk "
         "provision gw-1 --device-key gw-1.otp`.",
     ),
+    "E0433": Code(
+        "a build time that is none",
+        "A device that does not know the time of day takes it as later than its image's build "
+        "time: $SOURCE_DATE_EPOCH, else the day on which this edgeuk was released. The variable "
+        "must be whole seconds since 1970, and not in the future.",
+        "SOURCE_DATE_EPOCH=2026-11-21 edgeuk build",
+        "SOURCE_DATE_EPOCH=$(git log -1 --pretty=%ct) edgeuk build",
+    ),
+    "E0434": Code(
+        "TLS without good random numbers",
+        "Keys come from random numbers. A board without a source of them, or with a weak one, "
+        "could only make keys that can be guessed; a production image refuses TLS instead, at "
+        "each attempt.",
+        'url = "mqtts://broker" for lm3s6965evb',
+        'profile = "development", to try it out; in the field, a board that has a source',
+    ),
     "E0501": Code(
         "memory regions overlap",
         "Each address belongs to one region.",
@@ -555,6 +571,13 @@ CODES = {
         "The CSV file has no row of time and value.",
         "",
         "Write rows such as `0.0, 21.5`.",
+    ),
+    "W0401": Code(
+        "the port of the other scheme",
+        "Brokers listen for mqtt:// at 1883 and for mqtts:// at 8883. Who expects TLS does not "
+        "understand a client without it, nor the other way round.",
+        'url = "mqtts://broker:1883"',
+        'url = "mqtts://broker:8883"',
     ),
     "W0420": Code(
         "a key that others can read",

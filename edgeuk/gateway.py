@@ -26,7 +26,7 @@ from edgeuk.values import DAY_MS, nearest
 
 __all__ = [
     "Actuator", "At", "DeviceFile", "Filter", "Gateway", "Mqtt", "Network", "Pipeline", "Sensor",
-    "Service", "check_on_board", "lack", "load_device", "load_gateway", "pin_lack",
+    "Service", "check_on_board", "lack", "load_device", "load_gateway", "pin_lack", "random_lack",
 ]  # fmt: skip
 
 SCHEMA = 1
@@ -253,6 +253,39 @@ def check_on_board(doc: Document, board: Board, catalog: Catalog) -> None:
             doc.fault(code, what, key, hint=hint)
         elif driver.at == "gpio":
             _check_pin(doc, key, board, board.devices[match[1]], int(match[2]))
+    _check_random(doc, board, catalog)
+
+
+def _check_random(doc: Document, board: Board, catalog: Catalog) -> None:
+    """What firmware/tls/stream.c would refuse at every attempt: TLS without good random numbers, in
+    a production image."""
+    mqtt = doc.data.get("mqtt")
+    url = mqtt.get("url") if isinstance(mqtt, dict) else None
+    if doc.data.get("profile") == "development" or not str(url).startswith("mqtts://"):
+        return
+    if why := random_lack(board, catalog):
+        what = f"{why}: a production image refuses TLS there, so that it would never connect"
+        doc.fault("E0434", what, ("mqtt", "url"), hint=_RANDOM_HINT.format(doc.path.name))
+
+
+_RANDOM_HINT = (
+    'profile = "development" at the top of this file (every status message says so), or another '
+    "board: `edgeuk boards --for {}`"
+)
+
+
+def random_lack(board: Board, catalog: Catalog) -> str:
+    """Why a board has no random numbers for keys; "" where it has."""
+    arch = catalog.archs.get(catalog.arch_of(board.cpu) or "")
+    if arch is None or "random" in arch.provides:
+        return ""
+    name = board.roles.get("entropy", "")
+    if name not in board.devices:
+        return f"board `{board.name}` has no source of random numbers"
+    driver = catalog.drivers.get(board.devices[name].driver)
+    if driver and driver.weak:
+        return f"random numbers of board `{board.name}` (`{name}`, {driver.name}) can be guessed"
+    return ""
 
 
 def lack(cls: str, target: str, board: Board, catalog: Catalog) -> tuple[str, str, str] | None:

@@ -7,6 +7,7 @@ device configuration, so that devices which differ only in it run byte-identical
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from string import Template
 from typing import Any
@@ -61,12 +62,13 @@ def has_pipeline(image: Image) -> bool:
     return bool(gateway.sensors or gateway.actuators) or gateway.service is None
 
 
-def generate(image: Image, build_id: str = BUILD_ID_UNKNOWN) -> Generated:
-    """Everything for `image`. `build_id`: 16 hex digits that name the build's input."""
+def generate(image: Image, build_id: str = BUILD_ID_UNKNOWN, built_s: int = 0) -> Generated:
+    """Everything for `image`. `build_id`: 16 hex digits that name the build's input; `built_s`: the
+    build time (build_time.py), which only images with TLS have in them."""
     groups = _groups(image)
     return Generated(
         config_h=_config_h(image, groups),
-        devices_c=_devices_c(image, build_id),
+        devices_c=_devices_c(image, build_id, built_s),
         pipeline_c=_pipeline_c(image, groups) if has_pipeline(image) else "",
         link_ld=_link_ld(image),
         tls_options_h=_tls_options_h(image) if has_tls(image) else "",
@@ -235,12 +237,18 @@ def _tls_options_h(image: Image) -> str:
     )
 
 
-def _transport(image: Image) -> list[str]:
-    """Which calls carry MQTT."""
+def _transport(image: Image, built_s: int) -> list[str]:
+    """Which calls carry MQTT; for TLS, what the time of day cannot be before."""
     if not any("mqtt" in p.component.provides for p in image.components):
         return []
     if has_tls(image):
-        return ["// [mqtt] url: mqtts", '#include "tls/tls.h"', _TRANSPORT.format("tls_")]
+        return [
+            "// [mqtt] url: mqtts",
+            '#include "tls/tls.h"',
+            _TRANSPORT.format("tls_"),
+            f"// the build time: {datetime.fromtimestamp(built_s, UTC):%Y-%m-%d %H:%M:%S} UTC",
+            f"const uint32_t tls_built_s = {built_s}u;",
+        ]
     return ["// [mqtt] url: mqtt", '#include "ek/stream.h"', _TRANSPORT.format("ek_stream_")]
 
 
@@ -270,7 +278,7 @@ def _soc_clock_hz(image: Image) -> int:
     return next((int(i.props.get("clock_hz", 0)) for i in image.instances if i.name == soc), 0)
 
 
-def _devices_c(image: Image, build_id: str) -> str:
+def _devices_c(image: Image, build_id: str, built_s: int) -> str:
     classes = {i.driver.cls for i in image.instances} | {"eth"}
     headers = [f"ek/{cls}.h" for cls in sorted(classes)] + ["kernel/kernel.h", "net/net.h"]
     drivers = sorted({i.driver.name for i in image.instances})
@@ -285,7 +293,7 @@ def _devices_c(image: Image, build_id: str) -> str:
     ]
     for instance in image.instances:
         lines += [*_instance(instance), ""]
-    lines += ["// [roles]", *_roles(image), "", *_transport(image), *_seal_key(image), ""]
+    lines += ["// [roles]", *_roles(image), "", *_transport(image, built_s), *_seal_key(image), ""]
     irqs = sorted({(irq, i.name) for i in image.instances for irq in i.irqs})
     numbers = ", ".join(str(irq) for irq in sorted({irq for irq, _ in irqs})) or "0"
     said = ", ".join(dict.fromkeys(name for _, name in irqs))

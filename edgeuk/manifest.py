@@ -42,6 +42,7 @@ class Driver:
     channels: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # its choices -> those
     # Least and greatest I2C address that the chip can have; () for any.
     addresses: tuple[int, ...] = ()
+    weak: bool = False  # entropy: what it gives may be guessed (firmware/include/ek/entropy.h)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ def load_driver(path: Path) -> Driver:
         fixed="channel" in root,
         by=by,
         channels=_channels(channel, props[by].choices) if by else {},
+        weak=root.boolean("weak", False),
     )
     channel.close()
     driver = replace(driver, addresses=_addresses(root, at))

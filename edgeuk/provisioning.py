@@ -12,7 +12,8 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from edgeuk.cache import OWNER_HINT, clear_errors, write_atomic, write_changed
+from edgeuk import pem
+from edgeuk.cache import OWNER_HINT, clear_errors, read_owned, write_atomic, write_changed
 from edgeuk.device_config import DeviceConfigError, device_values, encode, newest
 from edgeuk.errors import EdgeukError, UsageError
 from edgeuk.gateway import Gateway, load_device
@@ -101,7 +102,7 @@ class Maker:
     def _identity(self, name: str, path: Path) -> tuple[str, x509.Certificate]:
         there = path.exists()
         if there and not self.renew:
-            certificate = _certificate_in(path)
+            certificate = _certificate_in(path, f"edgeuk provision --renew {name}")
             if not is_signed_by(certificate, self.project.certificate):
                 what = f"`{path}` is not signed by the CA in `{self.project.folder}` [E0423]"
                 raise UsageError(what, hint=f"edgeuk provision --renew {name}")
@@ -144,7 +145,7 @@ class Maker:
         sequence = 1
         key = device_key(path)
         try:
-            old = newest(path.read_bytes(), device_key=key)
+            old = newest(read_owned(path), device_key=key)
             wanted = {**values, "board": self.board} if self.board else values
             same = old.values == wanted and old.encrypted == bool(key)
             if same and old.sealed and not self.renew:
@@ -157,12 +158,15 @@ class Maker:
         write_atomic(path, blob, PRIVATE_FILE)
 
 
-def _certificate_in(path: Path) -> x509.Certificate:
+_ANEW = "move it away, then: edgeuk provision --mosquitto HOST"
+
+
+def _certificate_in(path: Path, hint: str) -> x509.Certificate:
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
-    except ValueError:
+        return x509.load_der_x509_certificate(pem.certificates(read_owned(path))[0])
+    except (ValueError, IndexError):
         what = f"`{path}` has no certificate, or a damaged one [E0420]"
-        raise UsageError(what, hint=f"edgeuk provision --renew {path.stem}") from None
+        raise UsageError(what, hint=hint) from None
 
 
 def topics_of(folder: Path, gateway: Gateway) -> Mapping[str, str]:
@@ -205,7 +209,7 @@ def write_broker(
 def broker_hosts(folder: Path) -> list[str]:
     """The names in the certificate of the broker in `folder`; none where it has no certificate."""
     path = folder / SERVER_FILE
-    return _hosts_of(_certificate_in(path)) if path.exists() else []
+    return _hosts_of(_certificate_in(path, _ANEW)) if path.exists() else []
 
 
 def _keep_or_issue(
@@ -213,7 +217,7 @@ def _keep_or_issue(
 ) -> None:
     """The certificate that is there, if it is of this CA and for these hosts."""
     if path.exists() and not renew:
-        certificate = _certificate_in(path)
+        certificate = _certificate_in(path, _ANEW)
         if _hosts_of(certificate) == list(hosts) and is_signed_by(certificate, project.certificate):
             return
     made: Issued = issue(

@@ -150,12 +150,35 @@ def why(image: Image, name: str, catalog: Catalog) -> Chain:
     known += [f"device/{n}" for n in image.board.devices]
     names = [n for n in (*image.reasons, *known) if name in (n, n.partition("/")[2])]
     if not names:
-        plain = [n.partition("/")[2] for n in known] if "/" not in name else known
-        raise UsageError(f"there is no `{name}`", hint=nearest(name, plain))
+        raise UsageError(f"there is no `{name}`", hint=_meant(image, name, known))
     for full in names:
         if full in image.reasons:
             return image.reasons[full]
     return (f"{names[0]} is not in the image: {_why_not(image, names[0], catalog)}",)
+
+
+KINDS = ("driver", "component", "device", "arch", "feature")  # what a name may begin with
+
+
+def _meant(image: Image, name: str, known: Iterable[str]) -> str:
+    """The hint for a thing that there is not: what was probably meant, else what there is."""
+    kind, slash, plain = name.partition("/")
+    things: list[Sensor | Actuator] = [*image.gateway.sensors, *image.gateway.actuators]
+    of_gateway = {t.name: t.driver for t in things}
+    if (driver := of_gateway.get(plain if kind in ("sensor", "actuator") else name)) is not None:
+        return f"in {image.gateway.path.name} that is one of `driver/{driver}`"
+    if slash and kind not in KINDS:
+        return f"a name begins with {', '.join(f'{k}/' for k in KINDS)} or with none of them"
+    names = {n.partition("/")[2]: n for n in (*known, *image.reasons) if n.startswith(f"{kind}/")}
+    plains = names if slash else [n.partition("/")[2] for n in (*known, *image.reasons)]
+    hint = nearest(plain if slash else name, plains)
+    if hint.startswith("did you mean"):
+        return hint.replace("`", f"`{kind}/", 1) if slash else hint
+    if not slash:
+        return "`edgeuk size` shows what is in the image, `edgeuk drivers` all drivers"
+    there = ", ".join(f"`{full}`" for full in names.values() if full in image.reasons)
+    every = "; `edgeuk drivers` lists all" * (kind == "driver")
+    return f"in the image: {there or 'none'}{every}"
 
 
 def boards_for(gateway: Gateway, boards: Iterable[Board], catalog: Catalog) -> tuple[BoardFit, ...]:

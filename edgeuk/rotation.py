@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import paho.mqtt.client as mqtt
 from cryptography import x509
@@ -30,6 +31,8 @@ LIMIT_S = 60.0  # the device connects anew, with back-off; with the old certific
 AGAIN_S = 15.0  # ask again: longer than any processor needs for a key, which the next one replaces
 
 Certify = Callable[[ec.EllipticCurvePublicKey], x509.Certificate]
+Tell = Callable[[str], None]
+Heard = queue.Queue[tuple[str, bytes]]  # what, and its payload
 
 
 class SilentError(DeviceError):
@@ -85,57 +88,95 @@ def rotate(
     known: Sequence[x509.Certificate],
     certify: Certify,
     limit_s: float = LIMIT_S,
+    tell: Tell = lambda line: None,
 ) -> str:
     """Ask the device for a request, answer it, and wait until it has connected with the new
     certificate; returns what it says: "new", or why it keeps the old one. `known`: what it may
-    have now. Raises `DeviceError`."""
-    heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
+    have now. `tell` hears of each step. Raises `DeviceError`."""
+    heard: Heard = queue.Queue()
     base = f"{topic}/identity/"
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
-    if via.tls:
-        client.tls_set_context(via.tls)
-    if via.username:
-        client.username_pw_set(via.username, via.password)
-
-    def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        if not message.retain:  # else it is from before we asked
-            heard.put((message.topic.removeprefix(base), bytes(message.payload)))
-
-    client.on_message = on_message
-    client.on_subscribe = lambda *_: heard.put(("subscribed", b""))
+    where = f"the broker at {via.host}:{via.port}"
+    client = _client(via, base, heard)
     end = time.monotonic() + limit_s
     try:
         client.connect(via.host, via.port)
         client.loop_start()
-        client.subscribe([(base + "request", 1), (base + "state", 1)])
-        _wait(heard, "subscribed", end, f"the broker at {via.host}:{via.port}")
+        _wait(heard, "subscribed", end, where, _BROKER)
+        tell(f"{name}: asked for a new key over {where}; waiting, {limit_s:g} s at most")
         request = None
         while request is None:  # the device may be about to connect
             client.publish(base + "rotate", b"", qos=1)
             soon = min(time.monotonic() + AGAIN_S, end)
             with suppress(SilentError) if soon < end else nullcontext():
-                request = _wait(heard, "request", soon, f"device `{name}`")
+                silent = _DEVICE.format(topic=topic, base=base)
+                request = _wait(heard, "request", soon, f"device `{name}`", silent)
+            if request is None:
+                tell(f"{name}: no answer yet; asked again")
         certificate = certify(requested_key(name, request, known))
         client.publish(base + "set", certificate.public_bytes(serialization.Encoding.DER), qos=1)
-        return _wait(heard, "state", end, f"device `{name}`").decode(errors="replace")
+        tell(f"{name}: has a new key, and its certificate is sent; waiting until it connects")
+        said = _wait(heard, "state", end, f"device `{name}`", _STATE).decode(errors="replace")
+        tell(f"{name}: says `{said}`")
+        return said
     except OSError as e:
-        what = f"cannot reach the broker at {via.host}:{via.port}: {e.strerror or e}"
+        what = f"cannot reach {where}: {e.strerror or e}"
         raise DeviceError(what) from None
     finally:
         client.disconnect()
         client.loop_stop()
 
 
-def _wait(heard: queue.Queue[tuple[str, bytes]], wanted: str, end: float, who: str) -> bytes:
+# Why nothing may be heard.
+_BROKER = "is it a broker, and does its port speak TLS? Its log says more"
+_DEVICE = (
+    "its console says `mqtt: connected` if it runs and has this broker; its image must be built "
+    "with [identity] rotate = true, its topic be `{topic}`, and the broker let us publish "
+    "`{base}rotate`"
+)
+_STATE = (
+    "the broker's log says whether the new certificate was let in; one that is larger than "
+    "mqtt_receive_bytes of the board does not arrive"
+)
+
+
+def _client(via: Via, base: str, heard: Heard) -> mqtt.Client:
+    """Subscribes whenever it connects; what happens is `heard`."""
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+    if via.tls:
+        client.tls_set_context(via.tls)
+    if via.username:
+        client.username_pw_set(via.username, via.password)
+
+    def on_connect(*given: Any) -> None:
+        if given[3].is_failure:
+            heard.put(("closed", str(given[3]).encode()))
+        else:
+            client.subscribe([(base + "request", 1), (base + "state", 1)])
+
+    def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        if not message.retain:  # else it is from before we asked
+            heard.put((message.topic.removeprefix(base), bytes(message.payload)))
+
+    client.on_connect = on_connect
+    client.on_message = on_message
+    client.on_subscribe = lambda *_: heard.put(("subscribed", b""))
+    client.on_disconnect = lambda *given: heard.put(("closed", str(given[3]).encode()))
+    return client
+
+
+def _wait(heard: Heard, wanted: str, end: float, who: str, silent: str) -> bytes:
+    """`silent`: why it may be that nothing comes."""
     while True:
         try:
             kind, payload = heard.get(timeout=max(end - time.monotonic(), 0.001))
         except queue.Empty:
-            hint = "it must be connected, and its gateway file say [identity] rotate = true"
-            raise SilentError(f"{who} does not answer", hint=hint) from None
+            raise SilentError(f"{who} does not answer", hint=silent) from None
         if kind == wanted:
             return payload
+        said = payload.decode(errors="replace")
+        if kind == "closed" and wanted == "subscribed":  # later on, the next connection goes on
+            hint = "does it know the CA of our certificate? Its log says why"
+            raise DeviceError(f"{who} does not let us in: {said.lower()}", hint=hint)
         if kind == "state" and payload.startswith(b"refused"):  # others are of the time before
-            said = payload.decode(errors="replace")
             hint = "it needs a disk: `edgeuk run --storage FILE` gives it one"
             raise DeviceError(f"{who} says: {said}", hint=hint if "no storage" in said else "")

@@ -107,8 +107,7 @@ def load_blob(path: Path, gateway: Gateway, board: str) -> DeviceFile:
                 blob, verify=verify, device_key=key
             ).values  # another copy may be nobody's
         except DeviceConfigError as e:
-            ca = gateway.identity_ca.name if gateway.identity_ca else ""
-            what = f"it is not sealed by the project's CA `{ca}`: it {e.what}"
+            what = f"it is not sealed by the project's CA `{gateway.identity_ca}`: it {e.what}"
             raise _fault(path, "E0423", what, "edgeuk provision NAME, with that CA") from None
     name, its_board = values.get("name", ""), values.get(BOARD, "")
     if board and its_board and its_board != board:

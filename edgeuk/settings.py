@@ -7,6 +7,7 @@ those that the file gives.
 import base64
 import re
 
+from edgeuk import pem
 from edgeuk.tables import Table
 from edgeuk.values import DAY_MS, is_host, nearest, parse_endpoint, parse_ipv4
 
@@ -106,8 +107,17 @@ def _read_url(table: Table, url: str, values: Settings) -> None:
         values["mqtt.host"], values["mqtt.port"] = endpoint[0], str(endpoint[1])
         if scheme == "mqtts":
             values["mqtt.tls"] = "1"
+        _check_port(table, scheme, *endpoint)
     else:
         table.fault("E0401", f"`{rest}` is not host and port", "url", hint=example)
+
+
+def _check_port(table: Table, scheme: str, host: str, port: int) -> None:
+    """Each of the two has a port of its own; what listens there speaks nothing else."""
+    other, right = ("mqtt", MQTTS_PORT) if scheme == "mqtts" else ("mqtts", MQTT_PORT)
+    if port == (MQTT_PORT if scheme == "mqtts" else MQTTS_PORT):
+        what = f"{port} is the usual port of {other}://, and this is {scheme}://"
+        table.fault("W0401", what, "url", hint=f'url = "{scheme}://{host}:{right}"')
 
 
 def _check_topic(table: Table, topic: str) -> None:
@@ -244,16 +254,16 @@ _PIN_HINT = (
 )
 
 
-def _der(text: bytes, name: str) -> bytes:
+def _der(data: bytes, name: str) -> bytes:
     """The certificates, one behind the other, or the first private key of a PEM file; a DER file
     as it is."""
-    if text[:1] == b"\x30":
-        return text
-    kind = rb"(?:EC )?PRIVATE KEY" if name == "key" else b"CERTIFICATE"
-    pems = re.findall(b"-----BEGIN (" + kind + rb")-----([\sA-Za-z0-9+/=]+)-----END \1-----", text)
-    if not pems:
+    if pem.is_der(data):
+        return data
+    keys = pem.private_keys(data)[:1]
+    found = [pem.decode(key) for key in keys] if name == "key" else pem.certificates(data)
+    if not found:
         raise ValueError("neither PEM nor DER")
-    return b"".join(base64.b64decode(pem) for _, pem in (pems[:1] if name == "key" else pems))
+    return b"".join(found)
 
 
 def _read_servers(table: Table, values: Settings) -> None:

@@ -13,10 +13,11 @@ ROOT = Path(__file__).parents[1]
 PYTHON = [
     "errors",
     # texts and files
-    "values paths places cache filters plan senml apt serial_frames",
+    "values paths places cache filters plan senml apt serial_frames build_time pem",
     "codes document third_party",
     "tables toolchain",
     "identity",
+    "emulation",
     # what is there to choose from
     "settings props",
     "board manifest drivers pipeline_host",
@@ -87,7 +88,7 @@ def of_python(folder):
         if here in ("__init__", "__main__", "_data"):
             continue
         uses = [u.split(".")[1] for u in python_uses(path) if u.startswith("edgeuk.")]
-        yield from faults(path, here, [u for u in uses if u != "__version__"], PYTHON)
+        yield from faults(path, here, [u for u in uses if not u.startswith("__")], PYTHON)
 
 
 def of_c(folder):

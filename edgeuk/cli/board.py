@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from edgeuk.catalog import find_board, load_catalog
+from edgeuk.cli.board_console import Readable
 from edgeuk.cli.common import JsonOption, command_app
 from edgeuk.cli.say import next_step, out, print_json, print_table, say
 from edgeuk.errors import DeviceError, UsageError
@@ -92,12 +93,18 @@ def console(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C, over resets too.")
     ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Its bytes as they are, as in a pipe.")
+    ] = False,
 ) -> None:
-    """Show what the image has printed since its last reset."""
+    """Show what the image has printed since its last reset; on a terminal, frames of readings as
+    lines of text."""
+    readable = None if raw or not sys.stdout.isatty() else Readable()
     with client.Connection(name) as connection:
         since, data = connection.console()
         while True:
-            sys.stdout.buffer.write(data)
+            shown = readable.feed(data).encode() if readable else data
+            sys.stdout.buffer.write(shown)
             sys.stdout.buffer.flush()
             if not follow:
                 return
@@ -231,12 +238,17 @@ def virtual_name(board: str, wanted: str) -> str:
     return wanted.removeprefix("virtual:") if wanted.startswith("virtual:") else ""
 
 
-def need_virtual(name: str, board: str, target: str) -> None:
-    """Start virtual board `name` where it does not run; `target` is the chip of `board`. Raises
-    `DeviceError` for one that is switched off."""
+def need_virtual(name: str, board: str, target: str, *, dry_run: bool = False) -> bool:
+    """Start virtual board `name` where it does not run, but not for a `dry_run`; `target` is the
+    chip of `board`. Whether it runs now. Raises `DeviceError` for one that is switched off."""
     if not client.is_running(name):
-        client.start(name, target if name == board else target_of(name))
+        chip = target if name == board else target_of(name)
+        client.check_part(chip)
+        if dry_run:
+            return False
+        client.start(name, chip)
         say(f"started virtual board `{name}`; `edgeuk board stop {name}` ends it")
     elif any(s.name == name and s.state == "off" for s in client.boards()):
         what = f"virtual board `{name}` is switched off [E0810]"
         raise DeviceError(what, hint=f"edgeuk board power {name} on")
+    return True

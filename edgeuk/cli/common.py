@@ -16,10 +16,12 @@ from rich.table import Column
 from edgeuk import third_party, toolchain
 from edgeuk.board import Board
 from edgeuk.build import BuildResult, build
+from edgeuk.build_time import build_time
 from edgeuk.catalog import Catalog, find_board, load_catalog
 from edgeuk.cli.say import err, say, say_warnings
 from edgeuk.errors import ConfigError, Fault, ToolError, UsageError
 from edgeuk.gateway import DeviceFile, Gateway, load_device, load_gateway
+from edgeuk.generate import has_tls
 from edgeuk.resolve import Image, resolve
 from edgeuk.run import emulator
 from edgeuk.sealed import ENDING, load_blob
@@ -125,7 +127,8 @@ def load_project(path: Path, board_name: str, device_path: Path | None = None) -
     if device_path:
         try:
             if device_path.name.endswith(ENDING) and gateway:
-                device = load_blob(device_path, gateway, board_name or gateway.board)
+                wanted = board.name if board else board_name or gateway.board or DEFAULT_BOARD
+                device = load_blob(device_path, gateway, wanted)
             else:
                 device = load_device(device_path, gateway)
         except ConfigError as e:
@@ -143,6 +146,8 @@ def load_image(
     """As `load_project`, resolved; says the files' warnings."""
     project = load_project(path, board_name, device_path)
     image = resolve(project.gateway, project.board, project.catalog)
+    if has_tls(image):
+        build_time()  # whether it is one: before anything is built
     say_warnings(project.warnings)
     for name, reason in image.left_out.items():
         say(f"without {name}: {reason}")

@@ -126,10 +126,11 @@ def _work(
 def _through_probe(work: Work, target: str, wanted: str, options: Options) -> None:
     name = virtual_name(work.board.name, wanted)
     cortex_m = _cortex_m()
-    if name:
-        need_virtual(name, work.board.name, target)
-        wanted = f"{VIRTUAL}:{name}"
-    probe = cortex_m.find_probe(wanted)
+    runs = not name or need_virtual(name, work.board.name, target, dry_run=options.dry_run)
+    if runs:
+        probe = cortex_m.find_probe(f"{VIRTUAL}:{name}" if name else wanted)
+    else:
+        probe = cortex_m.Probe(name, "a virtual board, which would be started", None)
     pieces = [*pieces_of(work.image), *_config(work)]
     plan = cortex_m.make_plan(work.board.name, work.board.cpu, target, probe, pieces)
     _show(plan, work.image, options)

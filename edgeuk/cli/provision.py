@@ -4,10 +4,12 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from cryptography import x509
 
 from edgeuk.cli.common import (
     GATEWAY,
@@ -26,6 +28,7 @@ from edgeuk.document import read_document
 from edgeuk.errors import UsageError
 from edgeuk.gateway import Gateway
 from edgeuk.identity import project as projects
+from edgeuk.identity.fitness import UnfitError, check_authority, check_period
 from edgeuk.identity.issue import CA_DAYS, DEVICE_DAYS
 from edgeuk.identity.mosquitto import READER
 from edgeuk.identity.project import DEVICES, Project, Source
@@ -190,13 +193,30 @@ def _authority(
     return Authority(certificate, source, encrypt)
 
 
-def _folder_of(path: Path) -> Path:
-    """Where the gateway file says that the CA is, else beside it."""
+def _authority_of(path: Path) -> Path | None:
+    """[identity] ca of the gateway file, whose other faults are found later."""
     table = read_document(path).data.get("identity")
     ca = table.get("ca") if isinstance(table, dict) else None
-    if isinstance(ca, str) and Path(ca).name == projects.CERTIFICATE:
-        return (path.parent / ca).parent
+    return path.parent / ca if isinstance(ca, str) and ca else None
+
+
+def _folder_of(path: Path) -> Path:
+    """Where the gateway file says that the CA is, else beside it."""
+    ca = _authority_of(path)
+    if ca and ca.name == projects.CERTIFICATE:
+        return ca.parent
     return path.parent / projects.FOLDER
+
+
+def _check_fit(path: Path) -> x509.Certificate:
+    """A CA's certificate that may sign, before anything is made with it. Raises `UsageError`."""
+    certificate, which = projects.read_ca(path), f"the CA `{shown(path)}`"
+    try:
+        check_authority(certificate, which)
+        check_period(certificate, which, datetime.now(UTC))
+    except UnfitError as e:
+        raise UsageError(f"{e.what} [{e.code}]", hint=e.hint) from None
+    return certificate
 
 
 def _project(folder: Path, path: Path, authority: Authority) -> tuple[Project, bool]:
@@ -205,10 +225,17 @@ def _project(folder: Path, path: Path, authority: Authority) -> tuple[Project, b
         if authority.source or authority.encrypt:
             hint = "leave out the options, or name another place with --folder"
             raise UsageError(f"`{shown(folder)}` has a CA already", hint=hint)
+        _check_fit(folder / projects.CERTIFICATE)
         return projects.load(folder, ask_secret), False
     if authority.certificate and authority.source:
-        certificate = projects.read_ca(authority.certificate)
+        certificate = _check_fit(authority.certificate)
         return projects.adopt(folder, certificate, authority.source, ask_secret), True
+    other = _authority_of(path)
+    elsewhere = other and other.exists() and other.resolve().parent != folder.resolve()
+    if elsewhere and not authority.source:
+        what = f"{path.name} has a CA: the images would take nothing from a new one"
+        hint = "--folder FOLDER, where ca.toml says who signs for it; or --ca-cert and --ca-key"
+        raise UsageError(f"{what} in `{shown(folder)}` [E0423]", hint=hint)
     name = path.resolve().parent.name
     return projects.create(
         folder, name, authority.source, ask_secret, encrypt=authority.encrypt
@@ -265,5 +292,25 @@ def _tell(
     if gateway.mqtt.host in ("localhost", "127.0.0.1"):
         what = f"the broker of {gateway.path.name} is `{gateway.mqtt.host}`"
         say(f"\n{what}: right in QEMU, but a board would look for it on itself")
-    first = shown(devices[0].file) if devices else ""
-    next_step(f"edgeuk run --device {first}" if first else "edgeuk provision NAME, for each device")
+    _next(devices, broker, gateway, lacks)
+
+
+def _next(
+    devices: Sequence[Device],
+    broker: Path | None,
+    gateway: Gateway,
+    lacks: Sequence[str],
+) -> None:
+    if lacks:
+        next_step(f"that in {gateway.path.name}, then this command again")
+        return
+    if not devices:
+        next_step("edgeuk provision NAME, for each device")
+        return
+    run = f"edgeuk run --device {shown(devices[0].file)}"
+    local = [h for h in broker_hosts(broker) if h == "localhost"] if broker else []
+    if broker and local:
+        port = gateway.mqtt.port
+        conf = shown(broker / "mosquitto.conf")
+        run = f"mosquitto -c {conf}, and beside it {run} --broker mqtts://localhost:{port}"
+    next_step(run)

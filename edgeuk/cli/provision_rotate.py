@@ -8,7 +8,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from edgeuk.cache import OWNER_HINT, clear_errors, write_atomic
+from edgeuk.cache import OWNER_HINT, clear_errors, read_owned, write_atomic
 from edgeuk.cli.common import shown, waiting
 from edgeuk.cli.say import next_step, out, print_json, say
 from edgeuk.device_config import device_values
@@ -69,7 +69,7 @@ def _rotate(
         tls.load_cert_chain(reader)
     made: list[x509.Certificate] = []
     path = file.with_suffix(".crt")
-    before = path.read_bytes() if path.exists() else b""
+    before = read_owned(path) if path.exists() else b""
 
     def answer(key: ec.EllipticCurvePublicKey) -> x509.Certificate:
         made.append(certify(project.signer, project.certificate, name, key, days=days))
@@ -81,7 +81,7 @@ def _rotate(
     user, password = values.get("mqtt.username", ""), values.get("mqtt.password", "")
     via = Via(host, port, tls, user, password)
     with waiting(f"waiting for {name}"):
-        said = rotate(name, topic, via, _known(values, before), answer)
+        said = rotate(name, topic, via, _known(values, before), answer, tell=say)
     if UNKEPT in said:  # it may be either one after a restart
         before = certificate_pem(made[-1]) + before
     left = certificate_pem(made[-1]) if said == DONE else before

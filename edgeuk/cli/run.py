@@ -35,6 +35,7 @@ from edgeuk.cli.view import Json, Lines, Live, View
 from edgeuk.decoder import named
 from edgeuk.device_config import device_values
 from edgeuk.errors import EXIT_INTERRUPTED, DeviceError, UsageError
+from edgeuk.run import emulated
 from edgeuk.run.monitor import Message
 from edgeuk.run.session import Session, check_broker, session
 from edgeuk.sealed import delivery
@@ -70,7 +71,7 @@ def run(
     """Build, boot and watch the readings arrive. Exit status 1 if none did by the end of --for."""
     limit_s = seconds(duration) if duration else float("inf")
     project, image = load_image(gateway, board, device)
-    if image.board.qemu is None and image.board.cpu != "host":
+    if not (image.board.qemu or image.board.unicorn or image.board.cpu == "host"):
         name = image.board.name
         what = f"nothing here runs an image of board `{name}`"
         raise UsageError(what, hint=f"edgeuk flash --board {name}, or another board: edgeuk boards")
@@ -86,6 +87,8 @@ def run(
     elif project.gateway.rotate and broker:
         say("without --storage FILE, the device cannot be given a new certificate (--rotate)")
     need_tools(image, qemu=True)
+    if image.board.unicorn:
+        emulated.check()
     result = build_image(image, folder)
     log = output_folder(image, folder) / "console.log"
     if not project.gateway.sensors:

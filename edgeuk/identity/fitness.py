@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from edgeuk import pem
 from edgeuk.identity.project import public_point
 
 RSA_BITS_MIN = 2048
 NAME_MAX = 160  # bytes; a P-256 key in base64 has more
 CHAIN_MAX = 8  # certificates from a device's to its CA
 _ENCRYPTED = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type:.*ENCRYPTED", re.M)
-_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----[\sA-Za-z0-9+/=]+-----END \1-----")
 NEW_CA = "whoever runs the CA has a new certificate, or makes one"
 RENEW = "edgeuk provision --renew NAME"
 PROVISION = "`edgeuk provision NAME` makes key and certificate of a device"
@@ -69,16 +69,19 @@ def read_certificates(folder: Path, text: str) -> tuple[x509.Certificate, ...]:
     data = _read(folder, text)
     hint = "`openssl x509 -noout -text -in FILE` shows what it is"
     try:
-        if data[:1] == b"\x30":
-            return (x509.load_der_x509_certificate(data),)
-        blocks = [b[0] for b in _BLOCK.finditer(data) if b[1] == b"CERTIFICATE"]
-        if blocks:
-            return tuple(x509.load_pem_x509_certificate(block) for block in blocks)
+        found = [data] if pem.is_der(data) else pem.certificates(data)
+        if found:
+            return tuple(x509.load_der_x509_certificate(der) for der in found)
     except (ValueError, UnsupportedAlgorithm):
         raise UnfitError("E0420", f"the certificate `{text}` is damaged", hint) from None
-    kinds = [b[1].decode().lower() for b in _BLOCK.finditer(data)]
-    found = f": it has a {kinds[0]} in it" if kinds else ", neither as PEM nor as DER"
-    raise UnfitError("E0420", f"`{text}` has no certificate{found}", hint)
+    raise UnfitError("E0420", f"`{text}` has no certificate{_instead(data)}", hint)
+
+
+def _instead(data: bytes) -> str:
+    """What is in a file that lacks what it should have."""
+    kinds = pem.kinds(data)
+    article = "an" if kinds and kinds[0][0] in "aeio" else "a"
+    return f": it has {article} {kinds[0]} in it" if kinds else ", neither as PEM nor as DER"
 
 
 def read_key(folder: Path, text: str) -> Any:
@@ -88,12 +91,12 @@ def read_key(folder: Path, text: str) -> Any:
         what = f"the key `{text}` is encrypted, and a device has nobody to ask for a passphrase"
         hint = f"openssl pkey -in {text} -out plain.key, and chmod 600 plain.key"
         raise UnfitError("E0421", what, hint)
-    blocks = [b[0] for b in _BLOCK.finditer(data) if b[1].endswith(b"PRIVATE KEY")]
+    blocks = pem.private_keys(data)
     load: Any = serialization.load_pem_private_key
-    if data[:1] == b"\x30":
+    if pem.is_der(data):
         load, blocks = serialization.load_der_private_key, [data]
     if not blocks:
-        what = f"`{text}` has no private key, neither as PEM nor as DER"
+        what = f"`{text}` has no private key{_instead(data)}"
         raise UnfitError("E0420", what, PROVISION)
     try:
         return load(blocks[0], None)

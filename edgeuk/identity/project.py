@@ -12,6 +12,7 @@
 
 import json
 import os
+import re
 import tempfile
 import tomllib
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from edgeuk import pem
 from edgeuk.cache import OWNER_HINT, clear_errors, write_atomic
 from edgeuk.errors import BuildError, UsageError
 from edgeuk.identity.issue import CA_DAYS, certificate_pem, key_pem, new_key, self_signed
@@ -120,14 +122,21 @@ def load(folder: Path, secret: Secret) -> Project:
 
 
 def read_ca(path: Path) -> x509.Certificate:
-    """The certificate in a file. Raises `UsageError`."""
+    """The certificate in a file, PEM or DER. Raises `UsageError`."""
+    hint = ""
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        data = path.read_bytes()
+        found = [data] if pem.is_der(data) else pem.certificates(data)
+        if found:
+            return x509.load_der_x509_certificate(found[0])
+        kinds = pem.kinds(data)
+        reason = f"no certificate, but {kinds[0]}" if kinds else "not a certificate"
     except OSError as e:
         reason = (e.strerror or str(e)).lower()
+        hint = OWNER_HINT if isinstance(e, PermissionError) else ""
     except ValueError:
-        reason = "not a certificate in PEM"
-    raise UsageError(f"the CA `{path}` cannot be read: {reason} [E0420]")
+        reason = "the certificate is damaged"
+    raise UsageError(f"the CA `{path}` cannot be read: {reason} [E0420]", hint=hint)
 
 
 def public_point(certificate: x509.Certificate) -> bytes:
@@ -175,7 +184,8 @@ def read_key(path: Path, secret: Secret) -> ec.EllipticCurvePrivateKey:
         what = f"the CA's key `{path}` cannot be read: {reason} [E0420]"
         hint = "where it is not, `edgeuk` takes finished configurations: --device NAME.bin"
         raise UsageError(what, hint=hint) from None
-    passphrase = secret("passphrase").encode() if b"ENCRYPTED" in data else None
+    encrypted = re.search(rb"-----BEGIN ENCRYPTED PRIVATE KEY|^Proc-Type:.*ENCRYPTED", data, re.M)
+    passphrase = secret("passphrase").encode() if encrypted else None
     try:
         key = serialization.load_pem_private_key(data, passphrase)
     except (ValueError, TypeError):

@@ -130,11 +130,16 @@ class Connection:
         return DeviceError(f"{what}{f': {words}' if words else ''}", hint=f"{hint} starts it again")
 
 
-def start(name: str, target: str) -> bool:
-    """Start a board; whether it had to be. Raises `UsageError`, `ToolError`, `DeviceError`."""
+def check_part(target: str) -> None:
+    """Raises `UsageError` for a chip that no virtual board has."""
     if find_part(target) is None:
         what = f"there is no virtual `{target}` [E0816]"
         raise UsageError(what, hint=f"there are {', '.join(PARTS)}")
+
+
+def start(name: str, target: str) -> bool:
+    """Start a board; whether it had to be. Raises `UsageError`, `ToolError`, `DeviceError`."""
+    check_part(target)
     folder = storage.board_folder(name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / ".lock").open("w") as lock:  # who else starts it holds this for START_S at most

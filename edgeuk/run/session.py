@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from edgeuk import device_config
 from edgeuk.board import Board
 from edgeuk.errors import DeviceError, UsageError, mask
-from edgeuk.run import host, qemu
+from edgeuk.run import emulated, host, qemu
 from edgeuk.run.broker import Broker
 from edgeuk.run.monitor import Monitor
 from edgeuk.run.process import Process
@@ -60,7 +60,7 @@ class Uplink:
 def uplink(board: Board, values: Mapping[str, str]) -> Uplink:
     """QEMU's user network, laid around the gateway's static address where it has one; none for a
     board that has no use for it."""
-    if board.qemu is None:
+    if board.qemu is None and board.unicorn is None:
         return Uplink(host.HOST_ADDRESS, "")
     if is_serial(board):
         return Uplink(qemu.HOST_ADDRESS, "")
@@ -212,6 +212,10 @@ def _machine(
     on_line: Callable[[str], None] | None,
 ) -> Process:
     """`extra` are further options of QEMU's."""
+    if board.unicorn:
+        return emulated.Emulated(
+            board, image, blob, netdev=netdev, extra=extra, log=log, on_line=on_line
+        )
     if board.qemu is None:
         return host.Host(image, blob, storage=storage, log=log, on_line=on_line)
     if storage:

@@ -12,6 +12,9 @@
 #include "mqtt/client.h"
 #include "mqtt/mqtt.h"
 #include "pipeline/pipeline.h"
+#ifdef EK_TLS
+#include "tls/tls.h"
+#endif
 
 #include <string.h>
 
@@ -123,8 +126,17 @@ static void on_connected(void *arg, bool session_present) {
 
 static void on_disconnected(void *arg, int status, uint8_t reason, uint32_t retry_ms) {
     (void)arg;
-    ek_log("mqtt: %s:%u: %s (reason 0x%02x), next attempt in %u ms", options.host, options.port,
-           ek_status_name(status), reason, (unsigned)retry_ms);
+    const char *why = "";
+#ifdef EK_TLS // config.h
+    why = tls_why();
+#endif
+    if (*why) {
+        ek_log("mqtt: %s:%u: %s (tls: %s), next attempt in %u ms", options.host, options.port,
+               ek_status_name(status), why, (unsigned)retry_ms);
+    } else {
+        ek_log("mqtt: %s:%u: %s (reason 0x%02x), next attempt in %u ms", options.host, options.port,
+               ek_status_name(status), reason, (unsigned)retry_ms);
+    }
     for (unsigned i = 0; i < listener_count; i++) {
         listeners[i]->connection(false);
     }

@@ -93,7 +93,8 @@ static uint8_t on_pubrel(struct mqtt_client *client, uint16_t id) {
 }
 
 // A message of an earlier connection that waits to be sent again. A broker may answer what it got
-// then before it gets it again (amqtt does); a PUBLISH after PUBREL would be delivered twice (4.3.3).
+// then before it gets it again (amqtt does); a PUBLISH after PUBREL would be delivered twice
+// (4.3.3).
 static struct mqtt_record *to_repeat(const struct mqtt_client *client, uint16_t id,
                                      bool *under_way) {
     bool first = true;

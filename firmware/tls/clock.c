@@ -1,18 +1,21 @@
 // clock.c: the time of day for validity periods. A device that does not know it (no clock chip, no
-// answer of a time server) goes by a lower bound: it cannot be earlier than when its own
-// certificate became valid. Nor does one whose clock is behind that.
+// answer of a time server) goes by a lower bound: it cannot be earlier than when its image was
+// built, or when its own certificate became valid. Nor does one whose clock is behind that.
 #include "ek/clock.h"
 #include <string.h>
 #include "internal.h"
 #include "mbedtls/platform_time.h"
 #include "mbedtls/platform_util.h"
 
-static int64_t floor_s;
+static int64_t certificates_s; // when the newest became valid
 
-void tls_clock_floor(int64_t unix_s) { floor_s = unix_s > floor_s ? unix_s : floor_s; }
+void tls_clock_floor(int64_t unix_s) {
+    certificates_s = unix_s > certificates_s ? unix_s : certificates_s;
+}
 
 static bool told(int64_t *now_s) {
     int64_t boot_ms = 0, since_s = (int64_t)(ek_clock_us() / 1000000);
+    int64_t floor_s = certificates_s > tls_built_s ? certificates_s : tls_built_s;
     bool known = ek_clock_boot_unix_ms(&boot_ms);
     int64_t told_s = (int64_t)((uint64_t)boot_ms / 1000) + since_s;
     known = known && told_s >= floor_s;
@@ -25,7 +28,10 @@ bool tls_clock_known(void) {
     return told(&now_s);
 }
 
-const char *tls_clock_source(void) { return tls_clock_known() ? ek_clock_source() : "bound"; }
+const char *tls_clock_source(void) {
+    const char *bound = certificates_s > tls_built_s ? "certificates" : "build time";
+    return tls_clock_known() ? ek_clock_source() : bound;
+}
 
 int64_t tls_time(int64_t *seconds) {
     int64_t now_s;

@@ -16,7 +16,7 @@ struct heap_stats {
 };
 extern struct heap_stats tls_heap;
 
-// clock.c: no certificate that we hold is older than now.
+// clock.c: it is later than this.
 void tls_clock_floor(int64_t unix_s);
 // Whether the time of day comes from somewhere, not from the floor.
 bool tls_clock_known(void);
@@ -35,10 +35,11 @@ bool tls_identity_verifies_still(void);
 enum { TLS_SIGNATURE_MAX = 72 };
 bool tls_identity_sign(const uint8_t digest[32], uint8_t out[TLS_SIGNATURE_MAX], size_t *len);
 
-// resume.c: tickets. Offer: the one that is kept, which is gone then. Keep: that of a connection
-// that stood, before it is freed.
+// resume.c: tickets. Offer: the one that is kept, which is gone then. Check: before each step of a
+// handshake; 0, or mbedTLS's error. Keep: that of a connection that stood, before it is freed.
 void tls_ticket_enable(struct mbedtls_ssl_config *conf);
 bool tls_ticket_offer(struct mbedtls_ssl_context *ssl);
+int tls_ticket_check(struct mbedtls_ssl_context *ssl);
 void tls_ticket_forget(void);
 void tls_ticket_keep(struct mbedtls_ssl_context *ssl);
 
@@ -58,5 +59,6 @@ const char *tls_verify_name(uint32_t flags, enum tls_reason *reason);
 // What mbedTLS said ended a connection to `host`: console, counters; the status for `closed`.
 int tls_report(const struct mbedtls_ssl_context *ssl, const char *host, int error, bool no_memory);
 void tls_count(enum tls_reason reason);
+void tls_count_nothing(void); // a connection begins
 extern struct tls_stats tls_stats;
 #endif

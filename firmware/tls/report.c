@@ -8,11 +8,20 @@
 
 struct tls_stats tls_stats;
 
-void tls_count(enum tls_reason reason) { tls_stats.refusals[reason]++; }
+static enum tls_reason last = TLS_REASONS;
+
+void tls_count(enum tls_reason reason) {
+    tls_stats.refusals[reason]++;
+    last = reason;
+}
+
+void tls_count_nothing(void) { last = TLS_REASONS; }
+
+const char *tls_why(void) { return tls_reason_name(last); }
 
 const char *tls_reason_name(enum tls_reason reason) {
     const char *name = "ca\0name\0expired\0early\0usage\0weak\0pin\0alert\0protocol\0record\0"
-                       "stall\0memory\0identity\0entropy";
+                       "stall\0memory\0identity\0entropy\0";
     for (; reason > 0; reason--) {
         name += strlen(name) + 1;
     }

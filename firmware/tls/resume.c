@@ -1,11 +1,18 @@
 // resume.c: the last ticket of the server (RFC 8446, 4.6.1), with which the next handshake needs no
 // certificates; it has a key exchange of its own all the same. Offered once (RFC 8446, C.4), and
 // not when the server's chain has expired or the time of day, by which it did not, is known by now.
+// TLS 1.2 has no key exchange then (RFC 5077, or RFC 5246, 7.3, by the session's number).
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion" // sources of others
+#include <common.h>
+#include <ssl_misc.h>
+#pragma GCC diagnostic pop
 #include "internal.h"
-#include "mbedtls/ssl.h"
 
 #if EK_TLS_TICKET_BYTES > 0
 static mbedtls_ssl_session *kept; // of a connection that is over
+static bool offered;
+static bool fit_12; // in TLS 1.2 the session may be kept
 
 void tls_ticket_forget(void) {
     if (kept) {
@@ -21,20 +28,48 @@ void tls_ticket_enable(struct mbedtls_ssl_config *conf) {
 }
 
 bool tls_ticket_offer(struct mbedtls_ssl_context *ssl) {
-    bool offered = kept && tls_identity_verifies_still() && mbedtls_ssl_set_session(ssl, kept) == 0;
+    offered = kept && tls_identity_verifies_still() && mbedtls_ssl_set_session(ssl, kept) == 0;
+    fit_12 = false;
     tls_ticket_forget();
     return offered;
 }
 
+// A session of TLS 1.2 must be bound to its handshake (RFC 7627, 5.3) or others could be made to
+// have its keys. It is offered without 1.3, which mbedTLS cannot do at once, so what comes of one
+// that is refused is not kept: the next connection is to offer 1.3 again.
+int tls_ticket_check(struct mbedtls_ssl_context *ssl) {
+#if EK_TLS_COMPATIBLE
+    const mbedtls_ssl_handshake_params *handshake = ssl->handshake;
+    if (!handshake || mbedtls_ssl_get_version_number(ssl) != MBEDTLS_SSL_VERSION_TLS1_2) {
+        return 0;
+    }
+    bool resumed = handshake->resume && ssl->state > MBEDTLS_SSL_SERVER_HELLO;
+    bool bound = handshake->extended_ms == MBEDTLS_SSL_EXTENDED_MS_ENABLED;
+    if (resumed && !bound) {
+        (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+                                             MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+        return MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE;
+    }
+    fit_12 = bound && resumed == offered;
+#else
+    (void)ssl;
+#endif
+    return 0;
+}
+
+static bool is_fit(const mbedtls_ssl_session *session, bool is_13) {
+    return session->ticket ? session->ticket_len <= EK_TLS_TICKET_BYTES && (is_13 || fit_12)
+                           : !is_13 && fit_12 && session->id_len > 0;
+}
+
 // Takes the session out of a connection that ends.
 void tls_ticket_keep(struct mbedtls_ssl_context *ssl) {
-    mbedtls_ssl_session *session = ssl->MBEDTLS_PRIVATE(session);
-    if (session && session->MBEDTLS_PRIVATE(ticket) &&
-        session->MBEDTLS_PRIVATE(ticket_len) <= EK_TLS_TICKET_BYTES &&
-        mbedtls_ssl_get_version_number(ssl) == MBEDTLS_SSL_VERSION_TLS1_3) {
+    mbedtls_ssl_session *session = ssl->session;
+    bool is_13 = mbedtls_ssl_get_version_number(ssl) == MBEDTLS_SSL_VERSION_TLS1_3;
+    if (session && is_fit(session, is_13)) {
         tls_ticket_forget();
         kept = session;
-        ssl->MBEDTLS_PRIVATE(session) = NULL;
+        ssl->session = NULL;
     }
 }
 #else
@@ -45,6 +80,11 @@ void tls_ticket_enable(struct mbedtls_ssl_config *conf) { (void)conf; }
 bool tls_ticket_offer(struct mbedtls_ssl_context *ssl) {
     (void)ssl;
     return false;
+}
+
+int tls_ticket_check(struct mbedtls_ssl_context *ssl) {
+    (void)ssl;
+    return 0;
 }
 
 void tls_ticket_keep(struct mbedtls_ssl_context *ssl) { (void)ssl; }

@@ -62,6 +62,10 @@ static int prepare(const char *host, struct ek_stream *below) {
                                            MBEDTLS_TLS1_3_SIG_NONE};
     mbedtls_ssl_conf_sig_algs(&conf, session.no_pss ? without_pss : signatures);
 #endif
+#ifdef MBEDTLS_SSL_MAX_FRAGMENT_LENGTH
+    // Its setter refuses what is larger than our own records.
+    conf.MBEDTLS_PRIVATE(mfl_code) = TLS_FRAGMENT_CODE;
+#endif
     tls_ticket_enable(&conf);
     int status = tls_identity_load(&conf);
     if (status != EK_OK) {
@@ -99,9 +103,9 @@ static void say_open(void) {
                tls_verify_name(mbedtls_ssl_get_verify_result(&tls_ssl), &reason));
         return;
     }
-    ek_log("tls: %s is %s%s, %s, heap %u of %u", session.host, how,
-           tls_clock_known() ? "" : " (time of day unknown)", mbedtls_ssl_get_version(&tls_ssl),
-           (unsigned)tls_heap.peak, (unsigned)tls_heap.size);
+    ek_log("tls: %s is %s, %s, time %s%s, heap %u of %u", session.host, how,
+           mbedtls_ssl_get_version(&tls_ssl), tls_clock_known() ? "by " : "not before the ",
+           tls_clock_source(), (unsigned)tls_heap.peak, (unsigned)tls_heap.size);
 }
 
 // The server's certificate, which nobody looks at any more and which takes most of the memory.
@@ -114,7 +118,8 @@ static void drop_peer(void) {
 }
 
 int tls_session_step(bool *over) {
-    int result = mbedtls_ssl_handshake_step(&tls_ssl);
+    int result = tls_ticket_check(&tls_ssl);
+    result = result == 0 ? mbedtls_ssl_handshake_step(&tls_ssl) : result;
     // One that failed may otherwise show as a wrong digest.
     if (no_memory()) {
         return MBEDTLS_ERR_SSL_ALLOC_FAILED;

@@ -184,6 +184,7 @@ int tls_open(struct ek_stream *stream, const char *host, uint16_t port,
     if (stream->state != FREE || tls.state != FREE) {
         return EK_EINVAL;
     }
+    tls_count_nothing();
     if (!EK_DEVELOPMENT && ek_random_is_weak()) {
         static bool said; // MQTT tries again for ever
         tls_count(TLS_ENTROPY);

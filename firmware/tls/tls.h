@@ -44,7 +44,13 @@ struct tls_stats {
     uint32_t resumptions; // of them, with a ticket of an earlier one
     uint32_t refusals[TLS_REASONS];
     uint32_t heap_size, heap_live, heap_peak, heap_failures;
-    const char *time; // what validity periods are held against: "rtc", "sntp", "bound"
+    const char *time; // what validity periods are held against: "rtc", "sntp"; else what bounds it
+                      // from below, "certificates" or "build time"
 };
 void tls_get_stats(struct tls_stats *out);
+// The reason for which the last connection came to nothing or ended; "" if that was not TLS's.
+const char *tls_why(void);
+
+// Of devices.c: when the image was built, seconds since 1970 (until 2106).
+extern const uint32_t tls_built_s;
 #endif

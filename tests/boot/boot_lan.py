@@ -35,6 +35,7 @@ class Lan:
     def __init__(self) -> None:
         self.address = ""  # what DHCP gives out; silent while ""
         self.lease_s = 3600
+        self.unanswered = 0  # so many of DHCP's messages, from now on
         self.names: dict[str, str] = {}  # what DNS knows; SERVFAIL for all others
         self.now: Callable[[], float] = time.time  # what SNTP says
         self.loss = 0.0  # share of the frames, either way, that is lost
@@ -146,6 +147,9 @@ class Lan:
         asked = options.get(50) or message[12:16]  # requested address, else the client's own
         self.requests.append((kind, socket.inet_ntoa(asked)))
         if not self.address or kind not in (DISCOVER, REQUEST):
+            return b""
+        if self.unanswered > 0:
+            self.unanswered -= 1
             return b""
         given = socket.inet_aton(self.address)
         answer = OFFER if kind == DISCOVER else ACK if asked == given else NAK

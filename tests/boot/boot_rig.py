@@ -1,11 +1,17 @@
 """What the boot tests share: an image with what is known of it, waiting for messages, readings."""
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from elftools.elf.elffile import ELFFile
+
+from edgeuk import board
 from edgeuk.build import BuildResult
-from edgeuk.catalog import find_board, load_catalog
+from edgeuk.catalog import Catalog, find_board, load_catalog
+from edgeuk.paths import data_roots
 from edgeuk.resolve import Image
 from edgeuk.run.monitor import Message, Monitor
 from edgeuk.run.process import Process
@@ -29,6 +35,8 @@ BOARDS = sorted([*EMULATED, "host"])
 # Those that reach a broker themselves; for the others, frames on the console are published.
 NETWORKED = [name for name in BOARDS if not is_serial(find_board(_CATALOG, name))]
 NETWORKED_EMULATED = [name for name in EMULATED if name in NETWORKED]
+# For what is above all drivers: sockets, lwIP over Ethernet with 32 bits and with 64, and over PPP.
+ONE_OF_A_KIND = ["host", "lm3s6965evb", "rpi4", "x86-microvm"]
 WAVE = """
 [pipeline]
 statistics = "1s"
@@ -53,6 +61,12 @@ at = "i2c0:0x48"
 every = "200ms"
 """
 
+# For QEMU's `extra`: an instruction takes 256 ns of the machine's time, so that a loop hangs for
+# eight seconds of it within less than one of ours. Asleep, both clocks go alike.
+HURRIED = ("-icount", "shift=8")
+# There, time jumps to the next timer when the machine sleeps. Not for one that talks to others.
+SLEEPLESS = ("-icount", "shift=8,sleep=off")
+
 Boot = Callable[..., Process]
 Enough = Callable[[list[Message]], bool]
 
@@ -67,10 +81,21 @@ class Built:
 
 def without_semihosting(built: Built) -> Built:
     """The same in a machine without a debugger, whom an image could ask to end it."""
-    board = built.image.board
-    assert board.qemu is not None
-    qemu = replace(board.qemu, args=tuple(a for a in board.qemu.args if a != "-semihosting"))
-    return replace(built, image=replace(built.image, board=replace(board, qemu=qemu)))
+    qemu = built.image.board.qemu
+    assert qemu is not None
+    return _in(built, replace(qemu, args=tuple(a for a in qemu.args if a != "-semihosting")))
+
+
+def with_option(built: Built, option: str) -> Built:
+    """The same in a machine with another of QEMU's options for machines."""
+    qemu = built.image.board.qemu
+    assert qemu is not None
+    return _in(built, replace(qemu, machine=f"{qemu.machine},{option}"))
+
+
+def _in(built: Built, qemu: board.Qemu) -> Built:
+    changed = replace(built.image.board, qemu=qemu)
+    return replace(built, image=replace(built.image, board=changed))
 
 
 def set_temperature(machine: Process, celsius: float) -> None:
@@ -136,6 +161,29 @@ def statistics_until(
         if good(found):
             return found
     raise AssertionError(f"after {records} records still {found}")
+
+
+def catalog_with(folder: Path, name: str, manifest: str, header: str, source: str) -> Catalog:
+    """All there is and one driver more, which only a test has: a build takes all its drivers from
+    one folder, in `folder`."""
+    roots = data_roots()
+    drivers = folder / "drivers"
+    shutil.copytree(roots.drivers, drivers)
+    (drivers / name).mkdir()
+    for file, text in (("driver.toml", manifest), (f"{name}.h", header), (f"{name}.c", source)):
+        (drivers / name / file).write_text(text)
+    return load_catalog(replace(roots, drivers=drivers))
+
+
+def function_at(program: Path, address: int) -> str:
+    """Name of the function there, in an image with its symbols; bit 0 of an address is Thumb."""
+    with program.open("rb") as file:
+        for symbol in ELFFile(file).get_section_by_name(".symtab").iter_symbols():
+            start = symbol["st_value"] & ~1
+            inside = start <= address & ~1 < start + symbol["st_size"]
+            if inside and symbol["st_info"]["type"] == "STT_FUNC":
+                return str(symbol.name)
+    return ""
 
 
 def cpu_s(machine: Process) -> float:

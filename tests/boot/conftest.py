@@ -1,7 +1,8 @@
 """Real images, built by the SDK, run in QEMU or as a process against a real broker.
 
-`gateways` builds (each text and board once); `boot` runs one with a device configuration in which
-`localhost` is this machine, whatever the board. Whatever a test starts, ends with it.
+`gateways` builds (each text and board once, for all of xdist's workers); `boot` runs one with a
+device configuration in which `localhost` is this machine, whatever the board. Whatever a test
+starts, ends with it.
 """
 
 import hashlib
@@ -14,10 +15,13 @@ from boot_rig import HEAD, TOPIC, Boot, Built
 
 from edgeuk import device_config
 from edgeuk.build import build
+from edgeuk.cache import write_changed
 from edgeuk.catalog import Catalog, find_board, load_catalog
 from edgeuk.errors import ToolError
 from edgeuk.gateway import load_gateway
+from edgeuk.paths import data_roots
 from edgeuk.resolve import resolve
+from edgeuk.run import emulated
 from edgeuk.run.broker import Broker
 from edgeuk.run.emulator import find_emulator
 from edgeuk.run.host import Host
@@ -33,18 +37,30 @@ def catalog() -> Catalog:
     return load_catalog()
 
 
+def of_tests(catalog: Catalog) -> str:
+    """The drivers in it that only a test has."""
+    parts = [
+        f"{path.name}\n{path.read_text()}"
+        for name, driver in sorted(catalog.drivers.items())
+        if not (data_roots().drivers / name).exists()
+        for path in sorted(driver.folder.iterdir())
+    ]
+    return "".join(parts)
+
+
 @pytest.fixture(scope="session")
-def gateways(tmp_path_factory: pytest.TempPathFactory, catalog: Catalog) -> Callable[..., Built]:
+def gateways(shared: Path, catalog: Catalog) -> Callable[..., Built]:
     known: dict[str, Built] = {}
 
     def get(board: str, text: str, catalog: Catalog = catalog) -> Built:
         """`board` built for HEAD and `text`."""
-        key = hashlib.sha256(f"{board}\n{text}".encode()).hexdigest()
+        key = hashlib.sha256(f"{board}\n{text}\n{of_tests(catalog)}".encode()).hexdigest()
         if key not in known:
-            folder = tmp_path_factory.mktemp("gateway")
+            folder = shared / key[:16]
             path = folder / "gateway.toml"
-            path.write_text(HEAD + text)
+            write_changed(path, (HEAD + text).encode())
             image = resolve(load_gateway(path, catalog), find_board(catalog, board), catalog)
+            # Another worker may build there, and is waited for.
             known[key] = Built(image, build(image, folder / "build" / board))
         return known[key]
 
@@ -75,21 +91,18 @@ def boot(tmp_path: Path) -> Iterator[Boot]:
             blob = blob or device_config.encode(localised(every, net.host))
             log = tmp_path / f"console{count}.log"
             machine: Process
-            if board.qemu is None:
-                machine = Host(built.result.image, blob, log=log)
-            else:
-                try:
+            where = {"netdev": netdev or net.netdev, "extra": extra, "log": log}
+            try:
+                if board.unicorn:
+                    emulated.check()
+                    machine = emulated.Emulated(board, built.result.image, blob, **where)
+                elif board.qemu:
                     find_emulator(board)
-                except ToolError as e:
-                    pytest.skip(str(e))
-                machine = Qemu(
-                    board,
-                    built.result.image,
-                    blob,
-                    netdev=netdev or net.netdev,
-                    extra=extra,
-                    log=log,
-                )
+                    machine = Qemu(board, built.result.image, blob, **where)
+                else:
+                    machine = Host(built.result.image, blob, log=log)
+            except ToolError as e:
+                pytest.skip(str(e))
             if is_serial(board):
                 name = every.get("mqtt.host", "")
                 port, topic = int(every.get("mqtt.port", "1883")), every.get("mqtt.topic", "")

@@ -8,7 +8,7 @@ import pytest
 from boot_peers import TcpScript, refusing_port
 from boot_rig import (
     LIMIT_S,
-    NETWORKED,
+    ONE_OF_A_KIND,
     TOPIC,
     WAVE,
     collect,
@@ -22,7 +22,7 @@ from edgeuk.run.broker import Broker
 from edgeuk.run.monitor import Monitor
 
 
-@pytest.mark.parametrize("board", NETWORKED)
+@pytest.mark.parametrize("board", ONE_OF_A_KIND)
 def test_an_absent_broker_is_waited_for_and_no_queued_reading_is_lost(gateways, boot, board):
     built = gateways(board, WAVE)
     with refusing_port() as port:
@@ -45,7 +45,7 @@ def assert_every_step(steps):
     assert max(steps) < 3
 
 
-@pytest.mark.parametrize("board", NETWORKED)
+@pytest.mark.parametrize("board", ONE_OF_A_KIND)
 def test_a_broker_that_restarts_finds_all_readings_once_and_in_order(gateways, boot, board):
     built = gateways(board, WAVE.replace("[pipeline]", "[pipeline]\nqueue = 128"))
     with Broker(kind="mosquitto") as first:

@@ -1,10 +1,25 @@
-"""The image for the FRDM-K64F, which no emulator runs: what the chip itself looks at in the flash,
-where things lie, and what the processor does first. Numbers from K64P144M120SF5RM."""
+"""The image for the FRDM-K64F: what the chip itself looks at in the flash, where things lie, what
+the processor does first; and its run in edgeuk's own model of the board, with the pins and clock
+gates that it needs, and without. Numbers from K64P144M120SF5RM."""
 
+import contextlib
+import importlib.util
+import os
+import re
+import signal
 import struct
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
+from boot_rig import HEAD, LIMIT_S, collect, cpu_s, has_readings, readings
 from elftools.elf.elffile import ELFFile
+
+from edgeuk.errors import DeviceError, ToolError
+from edgeuk.run import emulated
 
 BOARD = "frdm-k64f"
 FLASH_MAX, RAM_MAX = 44 * 1024, 26 * 1024
@@ -120,3 +135,153 @@ def test_other_boards_have_no_such_field(gateways):
     assert "kinetis_flash_config" not in symbols(result)
     field = bytes(flash_of(result)[0x400 + i] for i in range(16))
     assert field != b"\xff" * 12 + b"\xfe" + b"\xff" * 3
+
+
+# It runs.
+
+
+def test_what_the_sensor_feels_reaches_the_broker(gateways, boot, broker, monitor):
+    """Counts are 1/4096 g and 0.1 uT (FXOS8700CQ, 2 g). The same ELF file is what is flashed."""
+    machine = boot(gateways(BOARD, GATEWAY), {"mqtt.port": str(broker.port)})
+    first = readings(collect(monitor, has_readings("tilt", 1)), "tilt")[0]
+    assert (first.value, first.unit, first.quality) == (9.8067, "m/s2", "")
+    for name, value in (("z", -2048), ("mag-x", 345)):
+        machine.qmp("qom-set", path="/accelerometer", property=name, value=value)
+    messages = collect(
+        monitor,
+        lambda m: (
+            any(r.value == -4.9033 for r in readings(m, "tilt"))
+            and any(r.value == pytest.approx(34.5e-6) for r in readings(m, "north"))
+        ),
+    )
+    assert {r.unit for r in readings(messages, "north")} == {"T"}
+
+
+def test_it_sleeps_while_nothing_happens(gateways, boot, broker, monitor):
+    """Neither does this machine's processor, then."""
+    machine = boot(gateways(BOARD, GATEWAY), {"mqtt.port": str(broker.port)})
+    collect(monitor, has_readings("tilt", 2))
+    before = cpu_s(machine)
+    time.sleep(2)
+    assert cpu_s(machine) - before < 1.0
+
+
+def without(built, folder, address):
+    """The image with a row of `setup` in boards/frdm-k64f.toml that changes no bit: the one of
+    this register."""
+    (row,) = (r for r in rows(built) if r[0] == address)
+    data = bytearray(built.result.image.read_bytes())
+    words = struct.pack("<3I", *row)
+    at = data.index(words)
+    assert data.count(words) == 1
+    data[at : at + 12] = struct.pack("<3I", address, 0, 0)
+    path = folder / "changed.elf"
+    path.write_bytes(data)
+    return replace(built, result=replace(built.result, image=path))
+
+
+def rows(built):
+    flat = built.image.board.devices["soc"].props["setup"]
+    return list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
+
+
+# What is not set up; what is heard then, and whether there is a network: a PHY that nobody asks
+# negotiates by itself.
+MISSING = {
+    "the clock gate of the Ethernet": (0x4004_802C, r"panic: fault: .* cfsr 0x00008200 ", False),
+    "PTB1, the PHY's clock": (0x4004_A004, "enet: no PHY at address 0", True),
+    "PTA16 and 17, to the PHY": (0x4004_9084, "net: link up", False),
+    "PTE24 and 25, the sensor's": (0x4004_D084, "tilt: ", True),
+}
+
+
+@pytest.mark.parametrize("what", MISSING)
+def test_an_image_that_leaves_something_out_does_not_work(gateways, boot, tmp_path, what):
+    """As on the board; else this run would prove nothing."""
+    address, heard, network = MISSING[what]
+    machine = boot(without(gateways(BOARD, GATEWAY), tmp_path, address))
+    with contextlib.suppress(DeviceError):
+        machine.wait_line("net: 10.0.2.15", LIMIT_S if network else 2)
+    text = "\n".join(machine.lines)
+    assert re.search(heard, text), text
+    assert ("net: 10.0.2.15" in text) == network
+
+
+def test_a_console_whose_pins_are_not_its_own_is_silent(gateways, boot, tmp_path):
+    machine = boot(without(gateways(BOARD, GATEWAY), tmp_path, 0x4004_A084))
+    with pytest.raises(DeviceError):
+        machine.wait_line("", 1.0)
+    assert machine.lines == []
+
+
+def test_what_each_bus_master_may_do_is_exact(gateways, boot):
+    """As NXP's protection unit has it once the image runs."""
+    built = gateways(BOARD, GATEWAY)
+    at = symbols(built.result)
+    machine = boot(built, {"mqtt.host": ""})
+    machine.wait_line("link", LIMIT_S)
+    code_end = -(-at["__text_end"] // 32) * 32  # the unit's measure
+    ends = {  # from an address on: the processor, the Ethernet
+        0: ("", ""),
+        0x400: ("rx", ""),
+        code_end: ("r", ""),
+        0x10_0000: ("", ""),
+        0x1FFF_0000: ("r", ""),
+        0x1FFF_0200: ("", ""),
+        SRAM_U.start: ("rw", ""),
+        at["__stack_top"]: ("rw", "rw"),
+        SRAM_U.stop: ("", ""),
+    }
+    assert code_end <= at["__rodata_start"]
+    for start, end in pairwise([*ends, 0x2004_0000]):
+        for address in (start, end - 1):
+            found = tuple(
+                machine.qmp("qom-get", path=path, property=hex(address))
+                for path in ("/mpu", "/mpu/enet")
+            )
+            assert found == ends[start], hex(address)
+        assert machine.qmp("qom-get", path="/mpu/debugger", property=hex(start)) == "rwx"
+
+
+def test_a_cable_that_was_out_is_noticed(gateways, boot):
+    machine = boot(gateways(BOARD, GATEWAY), {"mqtt.host": ""})
+    machine.wait_line("net: 10.0.2.15", LIMIT_S)
+    for plugged in (False, True):
+        machine.qmp("qom-set", path="/phy", property="plugged", value=plugged)
+        end = time.monotonic() + LIMIT_S
+        while time.monotonic() < end and "link" not in machine.lines[-1]:
+            time.sleep(0.05)
+        said = [line.partition("link ")[2] for line in machine.lines if "link " in line]
+        assert said == (["down", "up", "down"] if not plugged else ["down", "up", "down", "up"])
+        if not plugged:
+            machine.lines.append("")
+
+
+def test_edgeuk_run_ends_with_ctrl_c_and_leaves_nothing_behind(tmp_path):
+    (tmp_path / "gateway.toml").write_text(HEAD + GATEWAY)
+    command = [sys.executable, "-m", "edgeuk", "run", "--board", BOARD]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        line = next(line for line in run.stdout if "m/s2" in line)
+        assert "9.8067" in line
+        children = descendants(run.pid)
+        assert len(children) >= 3  # the board, its network, the broker
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=LIMIT_S)
+        assert run.returncode == 130
+    assert not [pid for pid in children if os.path.exists(f"/proc/{pid}")]
+
+
+def descendants(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        found = [int(word) for word in file.read().split()]
+    return [*found, *(more for child in found for more in descendants(child))]
+
+
+def test_without_unicorn_the_command_that_installs_it_is_said(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ToolError) as error:
+        emulated.check()
+    assert "edgeuk[virtual]" in error.value.hint

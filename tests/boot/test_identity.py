@@ -97,8 +97,10 @@ class Fleet:
                     above = parents[above]
                 if above == root:
                     try:
-                        self.seen += Path(f"/proc/{pid}/cmdline").read_bytes() + b"\n"
-                        if pid != root:
+                        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+                        self.seen += line + b"\n"
+                        # Before it executes a program, a child is a copy of us.
+                        if line != Path(f"/proc/{root}/cmdline").read_bytes():
                             self.seen += Path(f"/proc/{pid}/environ").read_bytes() + b"\n"
                     except OSError:
                         continue

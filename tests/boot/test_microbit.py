@@ -1,16 +1,21 @@
 """What is particular to the micro:bit: a processor that divides and multiplies by our own helpers,
 frames that get lost on the line, a thermometer that QEMU lacks, and 12 KB."""
 
-import shutil
-from dataclasses import replace
-
 import pytest
-from boot_rig import LIMIT_S, WAVE, collect, counters, has_readings, is_fresh_statistics, readings
+from boot_rig import (
+    LIMIT_S,
+    WAVE,
+    catalog_with,
+    collect,
+    counters,
+    has_readings,
+    is_fresh_statistics,
+    readings,
+)
 
 from edgeuk.catalog import find_board, load_catalog
 from edgeuk.errors import EdgeukError
 from edgeuk.gateway import load_gateway
-from edgeuk.paths import data_roots
 from edgeuk.resolve import resolve
 
 BOARD = "microbit"
@@ -125,15 +130,8 @@ def expected_sum():
 
 @pytest.fixture(scope="module")
 def catalog_with_sums(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("drivers")
-    roots = data_roots()
-    shutil.copytree(roots.drivers, folder / "drivers")
-    own = folder / "drivers/sums"
-    own.mkdir()
-    (own / "driver.toml").write_text(MANIFEST)
-    (own / "sums.h").write_text(HEADER)
-    (own / "sums.c").write_text(SOURCE.replace("ROUNDS", str(ROUNDS)))
-    return load_catalog(replace(roots, drivers=folder / "drivers"))
+    source = SOURCE.replace("ROUNDS", str(ROUNDS))
+    return catalog_with(tmp_path_factory.mktemp("sums"), "sums", MANIFEST, HEADER, source)
 
 
 def test_the_compilers_helpers_reckon_right(gateways, boot, broker, monitor, catalog_with_sums):

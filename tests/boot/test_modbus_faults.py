@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from boot_peers import ModbusServer, TcpScript, float_registers, refusing_port
+from boot_peers import TcpScript, refusing_port
 from boot_rig import LIMIT_S, collect, has_readings, readings, statistics, statistics_until
-from pymodbus.constants import ExcCodes
+
+from edgeuk.hil.modbus import ModbusBench
 
 METER = """
 [servers]
@@ -74,14 +75,16 @@ def test_a_modbus_server_that_answers_wrongly_is_counted_and_outlived(
         machine.wait_line("modbus: main", LIMIT_S)
         statistics_until(monitor, lambda found: found["errors"] > 0)
         port = bad.port
-    with ModbusServer(float_registers({0: 230.25}), port):
+    meter = ModbusBench(port)
+    meter.set_float(0, 230.25)
+    with meter:
         messages = collect(monitor, has_readings("voltage", 3))
     assert {r.value for r in readings(messages, "voltage")} == {230.25}
     machine.wait_line("answers again", LIMIT_S)
 
 
 @pytest.mark.parametrize("board", ["x86-microvm", "virt-aarch64", "host"])
-def test_a_modbus_server_that_is_absent_or_busy_is_waited_for(
+def test_a_modbus_server_that_is_absent_or_broken_is_waited_for(
     gateways, boot, broker, monitor, board
 ):
     with refusing_port() as port:
@@ -90,14 +93,16 @@ def test_a_modbus_server_that_is_absent_or_busy_is_waited_for(
             {"mqtt.port": str(broker.port), "server.main": f"localhost:{port}"},
         )
         machine.wait_line("modbus: main: no connection", LIMIT_S)
-    with ModbusServer(float_registers({0: 230.25}), port) as meter:
+    meter = ModbusBench(port)
+    meter.set_float(0, 230.25)
+    with meter:
         collect(monitor, has_readings("voltage", 3))
         absent = statistics(monitor)["errors"]
         assert absent >= 1
 
-        meter.exception = ExcCodes.DEVICE_BUSY
+        meter.broken = True
         machine.wait_line("exception", LIMIT_S)
         statistics_until(monitor, lambda found: found["errors"] > absent)
-        meter.exception = None
+        meter.broken = False
         messages = collect(monitor, has_readings("voltage", 3))
     assert {r.value for r in readings(messages, "voltage")} == {230.25}

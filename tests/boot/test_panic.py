@@ -1,15 +1,10 @@
 """A panic on purpose: a sensor driver that exists only here does what a broken driver might. The
 console says why and where, and the emulator ends with the status of a panic."""
 
-import shutil
-from dataclasses import replace
-
 import pytest
-from boot_rig import EMULATED, LIMIT_S
+from boot_rig import EMULATED, LIMIT_S, catalog_with
 
-from edgeuk.catalog import load_catalog
 from edgeuk.decoder import Decoder
-from edgeuk.paths import data_roots
 from edgeuk.symbols import Program
 
 EXIT_PANIC = 101  # firmware/include/ek/panic.h
@@ -17,7 +12,6 @@ SENSOR = """
 [[sensor]]
 name = "broken"
 driver = "crash"
-how = "{how}"
 every = "100ms"
 """
 MANIFEST = """\
@@ -29,8 +23,6 @@ needs = []
 [channel]
 unit = ""
 decimals = 0
-[props]
-how = { type = "string", choices = ["assert", "instruction", "address", "call"] }
 """
 HEADER = """\
 #ifndef CRASH_H
@@ -38,7 +30,6 @@ HEADER = """\
 #include "ek/sensor.h"
 struct crash {
     uint16_t channel;
-    const char *how;
 };
 extern const struct ek_sensor_ops crash_ops;
 #endif
@@ -46,15 +37,17 @@ extern const struct ek_sensor_ops crash_ops;
 SOURCE = """\
 #include "crash.h"
 #include "ek/assert.h"
+#include "ek/device_config.h"
 
 static volatile uint32_t after; // no tail calls: the backtrace is to have them all
 
 __attribute__((noinline)) void crash_now(const struct crash *crash) {
-    if (crash->how[0] == 'a' && crash->how[1] == 's') {
+    const char *how = ek_device_config("mqtt.user", "");
+    if (how[0] == 'a' && how[1] == 's') {
         ek_assert(crash->channel == 1000);
-    } else if (crash->how[0] == 'i') {
+    } else if (how[0] == 'i') {
         __builtin_trap();
-    } else if (crash->how[0] == 'a') {
+    } else if (how[0] == 'a') {
         *(volatile uint32_t *)(uintptr_t)BAD_ADDRESS = 1;
     } else {
         ((void (*)(void))(uintptr_t)BAD_ADDRESS)();
@@ -89,28 +82,26 @@ WAYS[WAYS.index(("lm3s6965evb", "address"))] = ("lm3s6965evb", "call")
 
 
 @pytest.fixture(scope="module")
-def drivers(tmp_path_factory):
-    """The real drivers and the broken one."""
-    folder = tmp_path_factory.mktemp("drivers")
-    roots = data_roots()
-    shutil.copytree(roots.drivers, folder / "drivers")
-    return replace(roots, drivers=folder / "drivers")
+def crashing(gateways, tmp_path_factory):
+    """The image of a board; its device configuration says how it ends."""
 
+    known = {}
 
-def crashing(gateways, drivers, board, how):
-    folder = drivers.drivers / "crash"
-    folder.mkdir(exist_ok=True)
-    (folder / "driver.toml").write_text(MANIFEST)
-    (folder / "crash.h").write_text(HEADER)
-    address = BAD_ADDRESS.get(board, "0")
-    (folder / "crash.c").write_text(SOURCE.replace("BAD_ADDRESS", address))
-    return gateways(board, SENSOR.format(how=how), load_catalog(drivers))
+    def built(board):
+        if board not in known:
+            source = SOURCE.replace("BAD_ADDRESS", BAD_ADDRESS.get(board, "0"))
+            folder = tmp_path_factory.mktemp("crash")
+            catalog = catalog_with(folder, "crash", MANIFEST, HEADER, source)
+            known[board] = gateways(board, SENSOR, catalog)
+        return known[board]
+
+    return built
 
 
 @pytest.mark.parametrize(("board", "how"), WAYS)
-def test_a_panic_says_why_and_where_and_ends_with_its_status(gateways, boot, drivers, board, how):
-    built = crashing(gateways, drivers, board, how)
-    machine = boot(built, {"mqtt.host": "", "exit.on_panic": "1"})
+def test_a_panic_says_why_and_where_and_ends_with_its_status(crashing, boot, board, how):
+    built = crashing(board)
+    machine = boot(built, {"mqtt.host": "", "mqtt.user": how, "exit.on_panic": "1"})
     status = machine.wait(LIMIT_S)
     text = "\n".join(machine.lines)
     assert text.count("panic: ") == 1, text

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from boot_peers import ModbusServer, float_registers
 from boot_rig import BOARDS, NETWORKED, TOPIC, collect, readings
 
+from edgeuk.hil.modbus import ModbusBench
 from edgeuk.run.monitor import Monitor
 
 METER = """
@@ -55,13 +55,14 @@ every = "100ms"
 
 
 @pytest.mark.parametrize("encoding", ["senml+cbor", "senml+json"])
-@pytest.mark.parametrize("board", NETWORKED)
+@pytest.mark.parametrize("board", [*NETWORKED, "frdm-k64f"])
 def test_modbus_readings_arrive_with_value_unit_time_and_order(
     gateways, boot, broker, monitor, board, encoding
 ):
     built = gateways(board, METER.format(encoding=encoding))
-    registers = float_registers({0: 230.25}) | {10: 0xFFFE, 11: 0xFFFF}  # -2, low word first
-    with ModbusServer(registers) as meter:
+    with ModbusBench() as meter:
+        meter.set_float(0, 230.25)
+        meter.update({10: 0xFFFE, 11: 0xFFFF})  # -2, low word first
         boot(
             built,
             {
@@ -120,7 +121,8 @@ ANYWHERE = (Path(__file__).parents[2] / "examples/anywhere/gateway.toml").read_t
 def test_one_gateway_file_runs_unchanged_on_every_board(gateways, boot, broker, monitor, board):
     text = ANYWHERE.partition("[servers]")[2]  # its name and topic are the rig's
     built = gateways(board, f"[servers]{text}")
-    with ModbusServer(float_registers({0: 231.5})) as meter:
+    with ModbusBench() as meter:
+        meter.set_float(0, 231.5)
         values = {"mqtt.port": str(broker.port), "server.meter": f"localhost:{meter.port}"}
         boot(built, values)
         # QEMU has neither the accelerometer nor the micro:bit's thermometer.

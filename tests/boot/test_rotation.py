@@ -8,7 +8,7 @@ import os
 import ssl
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -110,6 +110,7 @@ class Rig:
     drive: str = ""  # QEMU's, where it is not just the disk
     broker: Process | None = None
     machine: Process | None = None
+    told: list[str] = field(default_factory=list)  # by rotate()
 
     def start_broker(self) -> None:
         conf = self.authority.folder / "mosquitto.conf"
@@ -158,12 +159,14 @@ class Rig:
         self.stop()
         self.stop_broker()
 
-    def rotate(self, certify=None, limit_s: float = LIMIT_S) -> str:
+    def rotate(self, certify=None, limit_s: float = LIMIT_S, as_whom="operator.pem") -> str:
         context = ssl.create_default_context(cafile=str(self.authority.folder / "ca.crt"))
-        context.load_cert_chain(self.authority.folder / "operator.pem")
+        if as_whom:
+            context.load_cert_chain(self.authority.folder / as_whom)
         via = rotation.Via("localhost", self.port, context)
         known = [self.first, *self.authority.given]
-        return rotation.rotate(NAME, TOPIC, via, known, certify or self.authority.certify, limit_s)
+        certify = certify or self.authority.certify
+        return rotation.rotate(NAME, TOPIC, via, known, certify, limit_s, self.told.append)
 
     def tell(self, what: str, payload: bytes, *, retain: bool) -> None:
         """As somebody whom the broker lets publish there."""
@@ -270,6 +273,39 @@ def test_a_new_certificate_is_used_after_reconnecting_and_after_a_restart(rig):
     connected(machine)
 
 
+def test_each_step_is_told(rig):
+    rig.start_broker()
+    connected(rig.start())
+    rig.rotate(limit_s=30)
+    where = f"the broker at localhost:{rig.port}"
+    assert [line for line in rig.told if "asked again" not in line] == [
+        f"{NAME}: asked for a new key over {where}; waiting, 30 s at most",
+        f"{NAME}: has a new key, and its certificate is sent; waiting until it connects",
+        f"{NAME}: says `new`",
+    ]
+
+
+def test_a_device_that_is_not_there_is_asked_again_and_then_the_causes_are_named(rig, monkeypatch):
+    monkeypatch.setattr(rotation, "AGAIN_S", 0.5)
+    rig.start_broker()
+    with pytest.raises(DeviceError) as error:
+        rig.rotate(limit_s=1.8)
+    assert error.value.what == f"device `{NAME}` does not answer"
+    for cause in ("`mqtt: connected`", "rotate = true", f"`{TOPIC}`", f"`{TOPIC}/identity/rotate`"):
+        assert cause in error.value.hint
+    assert rig.told.count(f"{NAME}: no answer yet; asked again") in (2, 3)
+
+
+def test_a_broker_that_does_not_let_us_in_is_not_waited_for(rig):
+    """It demands a certificate; with TLS 1.3 the connection ends after the handshake."""
+    rig.start_broker()
+    began = time.monotonic()
+    with pytest.raises(DeviceError, match=r"the broker at .* does not let us in: ") as error:
+        rig.rotate(as_whom="")
+    assert "the CA of our certificate" in error.value.hint
+    assert time.monotonic() - began < LIMIT_S / 2
+
+
 def of_other_ca(authority):
     signer = FileSigner(new_key())
     ca = self_signed(signer, "other")
@@ -343,8 +379,9 @@ def test_a_certificate_that_the_broker_refuses_gives_way_to_the_old_one(rig):
 def test_a_trial_goes_on_after_a_restart(rig):
     rig.start_broker()
     connected(rig.start())
-    with pytest.raises(DeviceError, match="does not answer"):
+    with pytest.raises(DeviceError, match="does not answer") as error:
         rig.rotate_without_state()
+    assert "the broker's log says whether the new certificate was let in" in error.value.hint
     machine = rig.start()
     machine.wait_line("identity: 1 of the storage, on trial", LIMIT_S)
     rig.start_broker()

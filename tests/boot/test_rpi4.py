@@ -6,16 +6,11 @@ the bus and says on the console what it gets. The sensor's temperature is QEMU's
 while the image runs.
 """
 
-import shutil
-from dataclasses import replace
-
 import pytest
-from boot_rig import LIMIT_S, TEMPERATURE, set_temperature
+from boot_rig import LIMIT_S, SLEEPLESS, TEMPERATURE, catalog_with, set_temperature
 from elftools.elf.elffile import ELFFile
 
-from edgeuk.catalog import load_catalog
 from edgeuk.flash.card import KERNEL_ROOM
-from edgeuk.paths import data_roots
 
 BOARD = "rpi4"
 EXIT_PANIC = 101  # firmware/include/ek/panic.h
@@ -69,23 +64,16 @@ const struct ek_sensor_ops raw_ops = {.poll = poll};
 @pytest.fixture(scope="module")
 def drivers(tmp_path_factory):
     """The real drivers and the raw one."""
-    roots = data_roots()
-    folder = tmp_path_factory.mktemp("drivers") / "drivers"
-    shutil.copytree(roots.drivers, folder)
-    (folder / "raw").mkdir()
-    (folder / "raw/driver.toml").write_text(MANIFEST)
-    (folder / "raw/raw.h").write_text(HEADER)
-    (folder / "raw/raw.c").write_text(SOURCE)
-    return load_catalog(replace(roots, drivers=folder))
+    return catalog_with(tmp_path_factory.mktemp("raw"), "raw", MANIFEST, HEADER, SOURCE)
 
 
 @pytest.fixture
 def machine(gateways, boot, drivers):
     """An image that reads at these addresses, running."""
 
-    def make(*addresses, values=None):
+    def make(*addresses, values=None, extra=()):
         built = gateways(BOARD, "".join(SENSOR.format(addr=a) for a in addresses), drivers)
-        return boot(built, {"mqtt.host": ""} | (values or {}))
+        return boot(built, {"mqtt.host": ""} | (values or {}), extra=extra)
 
     return make
 
@@ -106,7 +94,7 @@ def test_nobody_at_an_address_is_said_and_harms_no_other(machine):
 
 
 def test_what_qemu_lacks_is_survived(machine):
-    running = machine("0x48", values={"exit.after_s": "12"})
+    running = machine("0x48", values={"exit.after_s": "12"}, extra=SLEEPLESS)
     assert running.wait(LIMIT_S) == 0  # longer than the watchdog's time, which is 8 s
     text = "\n".join(running.lines)
     assert "entropy clock jitter (weak)" in text

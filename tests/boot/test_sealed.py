@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from edgeuk.build import build
+from edgeuk.cache import locked, write_atomic, write_changed
 from edgeuk.catalog import find_board
 from edgeuk.device_config import encode, region_image
 from edgeuk.errors import ConfigError
@@ -23,7 +24,7 @@ from edgeuk.run.broker import Broker
 from edgeuk.run.host import Host
 from edgeuk.run.monitor import Monitor
 
-CA = ec.generate_private_key(ec.SECP256R1())
+CA = ec.derive_private_key(0x5EA1ED, ec.SECP256R1())  # xdist's workers have one
 OTHER = ec.generate_private_key(ec.SECP256R1())
 BOARDS = ["host", "lm3s6965evb"]
 PROFILE = 'profile = "development"\n'  # lm3s6965evb has no source of entropy
@@ -61,10 +62,13 @@ def ca_certificate() -> bytes:
 
 
 def written(folder, url: str):
-    (folder / "ca.crt").write_bytes(ca_certificate())
+    with locked(folder, LIMIT_S, print):
+        if not (folder / "ca.crt").exists():
+            write_atomic(folder / "ca.crt", ca_certificate())
     path = folder / "gateway.toml"
     head = HEAD.replace("mqtt://", f"{url}://").replace("[mqtt]", PROFILE + "[mqtt]")
-    path.write_text(head + '[tls]\nca = "ca.crt"\n' * (url == "mqtts") + IDENTITY + WAVE)
+    text = head + '[tls]\nca = "ca.crt"\n' * (url == "mqtts") + IDENTITY + WAVE
+    write_changed(path, text.encode())
     return path
 
 
@@ -72,15 +76,14 @@ IDENTITY = '[identity]\nca = "ca.crt"\n'
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory, catalog) -> Callable[[str], Built]:
+def images(shared, catalog) -> Callable[[str], Built]:
     known: dict[str, Built] = {}
 
     def get(board: str) -> Built:
         if board not in known:
-            folder = tmp_path_factory.mktemp("sealed")
-            path = written(folder, "mqtts")
+            path = written(shared / "sealed", "mqtts")
             image = resolve(load_gateway(path, catalog), find_board(catalog, board), catalog)
-            known[board] = Built(image, build(image, folder / "build"))
+            known[board] = Built(image, build(image, shared / "sealed" / board))
         return known[board]
 
     return get

@@ -5,6 +5,7 @@ wrong is counted. Peers are mosquitto and OpenSSL's s_server; tests/tls has many
 import base64
 import hashlib
 import json
+import re
 import subprocess
 import time
 from contextlib import ExitStack
@@ -13,21 +14,31 @@ from dataclasses import replace
 import pytest
 from boot_rig import HEAD, LIMIT_S, NETWORKED, TOPIC, WAVE, Built
 
+from edgeuk import senml
 from edgeuk.build import build
 from edgeuk.catalog import find_board, load_catalog
 from edgeuk.gateway import load_gateway
 from edgeuk.resolve import resolve
 from edgeuk.run.broker import free_port
 from edgeuk.run.process import Process
+from edgeuk.units import is_native
 
 SERVER, CLIENT = "serverAuth", "clientAuth"
 HERE = "DNS:localhost,IP:127.0.0.1,IP:10.0.2.2"
 DEVELOPMENT = 'profile = "development"\n'
 # Boards without a source of random numbers, or whose source QEMU lacks.
-WEAK = ("imx6ul-evk", "imx8mp-evk", "lm3s6965evb", "mps2-an385", "rpi4")
+WEAK = ("frdm-k64f", "imx6ul-evk", "imx8mp-evk", "lm3s6965evb", "mps2-an385", "rpi4")
 COMPATIBLE = '[tls]\nprofile = "compatible"\n'
 VIRT = "virt-aarch64"
 STATISTICS_S = 1  # in WAVE
+CLOCKS = {"host": "system", "lm3s6965evb": "certificates", "x86-microvm": "rtc"}
+# Bytes of the heap without which there is no connection, besides the buffers for records: with our
+# own certificate, and one between the server's and the root; in the compatible profile the server's
+# is of RSA, 2048 bits. By the processor's bits and profile; found by trying, as pieces that are
+# free but too small count too.
+HEAP = {(32, False): 3792, (32, True): 10_520, (64, False): 5112, (64, True): 12_176}
+HEAP_VARIES = 100  # with the lengths of signatures
+PIECES = 400
 LIGHT = """
 [[actuator]]
 name = "light"
@@ -90,8 +101,9 @@ class Pki:
             f"-extfile {name}.ext -out {name}.crt"
         )
         if ca not in ("ca", "other"):
-            chain = self.folder / f"{name}.crt"
-            chain.write_text(chain.read_text() + (self.folder / f"{ca}.crt").read_text())
+            own, issuers = self.folder / f"{name}.crt", (self.folder / f"{ca}.crt").read_text()
+            own.write_text(own.read_text() + issuers)
+            (self.folder / f"{name}.chain").write_text(issuers)
 
     def der(self, name):
         return self._run(f"x509 -in {name}.crt -outform DER")
@@ -119,14 +131,15 @@ def pki(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """Builds a board's image, each once."""
+    """Builds a board's image, each once: with the heap that it needs and a tenth more, so that it
+    shows who takes more; or as it is shipped, or with sizes that are said."""
     known = {}
     catalog = load_catalog()
 
-    def get(board, *, top=None, more=None, **sizes):
+    def get(board, *, top=None, more=None, shipped=False, **sizes):
         weak = top if top is not None else DEVELOPMENT * (board in WEAK)
         more = more if more is not None else LIGHT * (board == VIRT)
-        key = (board, weak, more, *sizes.items())
+        key = (board, weak, more, shipped, *sizes.items())
         if key not in known:
             folder = tmp_path_factory.mktemp("gateway")
             path = folder / "gateway.toml"
@@ -135,10 +148,34 @@ def images(tmp_path_factory):
             found = find_board(catalog, board)
             found = replace(found, sizes={**found.sizes, **sizes})
             image = resolve(load_gateway(path, catalog), found, catalog)
+            if not sizes and not shipped:
+                image = replace(image, board=replace(found, sizes=tight(image)))
             known[key] = Built(image, build(image, folder / "build"))
         return known[key]
 
     return get
+
+
+def heap_needed(image):
+    """The measured minimum; the board files' own give more, for longer chains and keys."""
+    sizes = image.board.sizes
+    bits = 64 if is_native(image) or "64" in image.cpu.target else 32
+    buffers = sizes["tls_record_bytes"] + sizes["tls_send_bytes"]
+    return buffers + HEAP[bits, image.gateway.tls.compatible]
+
+
+def tight(image):
+    limit = heap_needed(image) * 11 // 10
+    return {**image.board.sizes, "tls_heap_bytes": limit, "tls_compatible_heap_bytes": limit}
+
+
+def heap_is_tight(built, line):
+    """What a connection took is about what is in HEAP, and its limit a tenth above."""
+    took, limit = (int(number) for number in re.findall(r"heap (\d+) of (\d+)", line)[0])
+    print(f"{built.image.board.name}: heap {took} of {limit}")
+    needed = heap_needed(built.image)
+    assert needed - PIECES <= took <= needed + HEAP_VARIES
+    assert limit <= needed * 1.1
 
 
 @pytest.fixture
@@ -165,7 +202,9 @@ def s_server(pki, servers):
     def start(server, *options):
         port = free_port()
         command = ["openssl", "s_server", "-accept", str(port), "-key", f"{server}.key"]
-        command += ["-cert", f"{server}.crt", "-cert_chain", f"{server}.crt", "-www", *options]
+        command += ["-cert", f"{server}.crt", "-www", *options]
+        if (pki.folder / f"{server}.chain").exists():
+            command += ["-cert_chain", f"{server}.chain"]
         command = ["sh", "-c", f"cd {pki.folder} && exec {' '.join(command)}"]
         servers.enter_context(Process(command)).wait_line("ACCEPT", LIMIT_S)
         return port
@@ -189,32 +228,31 @@ def report(pki, port):
     return json.loads(client(pki, port, "mosquitto_sub", "-t", topic, "-C", "1", "-W", "30"))
 
 
-@pytest.mark.parametrize("board", NETWORKED)
+@pytest.mark.parametrize("board", [*NETWORKED, "frdm-k64f"])
 def test_an_impostor_is_refused_and_then_the_broker_is_not(board, images, pki, broker, boot):
     """The broker demands a certificate. Other impostors: tests/tls."""
     pki.leaf("of_other", SERVER, ca="other")
     impostor, port = broker("of_other")
-    machine = boot(images(board), {"mqtt.port": str(port), **pki.values("device")})
+    built = images(board)
+    machine = boot(built, {"mqtt.port": str(port), **pki.values("device")})
     machine.wait_line("refused: its certificate is not signed by our CA", LIMIT_S)
     impostor.stop()
-    process, _ = broker(port=port)
-    machine.wait_line("is verified", LIMIT_S)
+    pki.leaf("first", "", is_ca=True)
+    pki.leaf("below_first", SERVER, ca="first")
+    process, _ = broker("below_first", port=port)
+    heap_is_tight(built, machine.wait_line("is verified", LIMIT_S))
     machine.wait_line("mqtt: connected", LIMIT_S)
     process.wait_line("Received PUBLISH from gateway", LIMIT_S)
-
-
-def test_an_image_for_a_board_without_emulator_is_built(images):
-    images("frdm-k64f")
 
 
 def test_memory_that_tls_takes_of_the_smallest_board(images, gateways):
     """The budget of a Cortex-M3: 56 KB of flash and 12 KB of RAM, with the stack's growth."""
     plain = gateways("lm3s6965evb", WAVE).result
-    tls = images("lm3s6965evb").result
+    tls = images("lm3s6965evb", shipped=True).result
     assert tls.flash_bytes - plain.flash_bytes <= 56 * 1024
     grown = tls.stack_bytes - plain.stack_bytes
     assert tls.ram_bytes - plain.ram_bytes + grown <= 12 * 1024
-    more = images("lm3s6965evb", more=COMPATIBLE).result
+    more = images("lm3s6965evb", more=COMPATIBLE, shipped=True).result
     assert more.flash_bytes - plain.flash_bytes <= 92 * 1024
     assert more.ram_bytes - plain.ram_bytes + grown <= 20 * 1024
 
@@ -223,7 +261,7 @@ FLASH = {  # KB that the default profile adds
     "imx6ul-evk": 54,
     "mps2-an385": 56,
     "virt-aarch64": 75,
-    "x86-microvm": 79,
+    "x86-microvm": 81,
     "x86-pc": 86,
 }
 
@@ -246,7 +284,7 @@ def test_a_broker_that_refuses_us_is_heard(device, alert, images, pki, broker, b
     machine.wait_line(f"refuses us: alert {alert}", LIMIT_S)
 
 
-@pytest.mark.parametrize("board", ["host", "lm3s6965evb"])
+@pytest.mark.parametrize("board", CLOCKS)
 def test_the_next_connection_resumes_the_session_and_it_is_counted(
     board, images, pki, broker, boot
 ):
@@ -267,15 +305,35 @@ def test_the_next_connection_resumes_the_session_and_it_is_counted(
     assert found["profile"] == ("development" if board == "lm3s6965evb" else "production")
     assert found["verify"] == "on"
     assert 0 < found["heap_max"] < found["heap_size"]
-    assert found["time"] == ("bound" if board == "lm3s6965evb" else "system")
+    assert found["time"] == CLOCKS[board]
 
 
-def test_weak_random_numbers_are_not_for_production(images, pki, boot):
-    """Said once, however often a connection is tried."""
-    machine = boot(images("lm3s6965evb", top=""), pki.values("device"))
+def test_a_board_without_the_time_of_day_goes_by_its_images_build_time(
+    images, pki, broker, boot, monkeypatch
+):
+    """Later than all certificates here: it is said; and the same input is the same image."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(time.time()) + 3600))
+    built = images("lm3s6965evb", more="# by build time\n")
+    machine = boot(built, {"mqtt.port": str(broker()[1]), **pki.values("device")})
+    machine.wait_line("time not before the build time", LIMIT_S)
+    again = build(built.image, built.result.image.parent.with_name("again"))
+    assert again.sha256 == built.result.sha256
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    of_release = build(built.image, built.result.image.parent.with_name("release"))
+    assert of_release.sha256 != built.result.sha256
+
+
+def test_weak_random_numbers_are_not_for_production(images, pki, boot, tmp_path):
+    """Said once, however often a connection is tried. `edgeuk check` finds it before (E0434)."""
+    image = images("lm3s6965evb").image
+    image = replace(image, gateway=replace(image.gateway, development=False))
+    machine = boot(Built(image, build(image, tmp_path / "build")), pki.values("device"))
     machine.wait_line("tls: refused: random numbers are weak", LIMIT_S)
     end = time.monotonic() + LIMIT_S
-    while sum("mqtt: 10.0.2.2:1883: refused" in line for line in machine.lines) < 3:
+    while (
+        sum("mqtt: 10.0.2.2:1883: refused (tls: entropy), next" in line for line in machine.lines)
+        < 3
+    ):
         assert time.monotonic() < end, machine.tail()
         time.sleep(0.1)
     assert sum("tls: refused" in line for line in machine.lines) == 1
@@ -345,7 +403,8 @@ def test_what_the_compatible_profile_takes(name, images, pki, s_server, boot):
     server = f"rsa{bits}" if bits else "server"
     pki.leaf(server, SERVER, rsa=bits)
     values = {"mqtt.port": str(s_server(server, *options)), **pki.values("device")}
-    boot(images("host", more=COMPATIBLE), values).wait_line(line, LIMIT_S)
+    built = images("host", more=COMPATIBLE, shipped=bits > 2048)
+    boot(built, values).wait_line(line, LIMIT_S)
 
 
 @pytest.mark.parametrize("more", ["", COMPATIBLE + 'minimum_version = "1.3"\n'])
@@ -354,23 +413,40 @@ def test_an_older_version_is_refused(more, images, pki, s_server, boot):
     boot(images("host", more=more), values).wait_line("refuses us: alert 70", LIMIT_S)
 
 
-def test_the_compatible_profile_on_the_smallest_board(images, pki, s_server, boot):
-    pki.leaf("rsa2048", SERVER, rsa=2048)
-    values = {"mqtt.port": str(s_server("rsa2048", "-tls1_2")), **pki.values("device")}
-    machine = boot(images("lm3s6965evb", more=COMPATIBLE), values)
-    machine.wait_line("TLSv1.2", LIMIT_S)
+@pytest.mark.parametrize("board", ["host", "lm3s6965evb", "mps2-an385", VIRT])
+def test_the_compatible_profile_on_boards_of_each_kind(board, images, pki, s_server, boot):
+    """RSA of 2048 bits, and an intermediate certificate."""
+    pki.leaf("first", "", is_ca=True)
+    pki.leaf("rsa_below_first", SERVER, ca="first", rsa=2048)
+    for version in ("1.2", "1.3"):
+        port = s_server("rsa_below_first", f"-tls{version.replace('.', '_')}")
+        built = images(board, more=COMPATIBLE)
+        machine = boot(built, {"mqtt.port": str(port), **pki.values("device")})
+        line = machine.wait_line(f"is verified, TLSv{version}", LIMIT_S)
+    heap_is_tight(built, line)
 
 
-@pytest.mark.parametrize("bytes_", [4096, 23_000])
-def test_an_allocation_that_fails_is_said_and_counted_by_itself(bytes_, images, pki, broker, boot):
-    """On the way to the minimum (24 KB): no wrong digest, no crash, another attempt."""
-    machine = boot(
-        images("host", tls_heap_bytes=bytes_),
-        {"mqtt.port": str(broker()[1]), **pki.values("device")},
-    )
-    machine.wait_line("tls: out of memory: no ", LIMIT_S)
-    machine.wait_line("out of memory (reason 0x00), next attempt", LIMIT_S)
-    machine.wait_line("tls: out of memory: no ", LIMIT_S)
+@pytest.mark.parametrize("more", ["", COMPATIBLE])
+@pytest.mark.parametrize("board", ["host", "lm3s6965evb"])
+def test_with_less_than_the_minimum_an_allocation_fails_and_is_said(
+    board, more, images, pki, broker, boot
+):
+    """And counted by itself: no wrong digest, no crash, another attempt."""
+    pki.leaf("first", "", is_ca=True)
+    pki.leaf("below_first", SERVER, ca="first")
+    pki.leaf("rsa_below_first", SERVER, ca="first", rsa=2048)
+    _, port = broker("rsa_below_first" if more else "below_first")
+    values = {"mqtt.port": str(port), **pki.values("device")}
+    needed = heap_needed(images(board, more=more).image)
+    for limit in (needed + HEAP_VARIES, needed - HEAP_VARIES, 4096):
+        sizes = {"tls_heap_bytes": limit, "tls_compatible_heap_bytes": limit}
+        machine = boot(images(board, more=more, **sizes), values)
+        if limit > needed:
+            machine.wait_line("is verified", LIMIT_S)
+            continue
+        machine.wait_line("tls: out of memory: no ", LIMIT_S)
+        machine.wait_line("out of memory (tls: memory), next attempt", LIMIT_S)
+        machine.wait_line("tls: out of memory: no ", LIMIT_S)
 
 
 @pytest.mark.parametrize("version", ["4", "5"])
@@ -390,19 +466,28 @@ def test_a_large_retained_message_does_not_end_the_connection(version, images, p
     assert found["handshakes"] == 1
 
 
-def test_a_record_that_no_buffer_holds_is_counted_and_does_not_come_again(
-    images, pki, broker, boot
+@pytest.mark.parametrize("more", [LIGHT, COMPATIBLE + LIGHT])
+@pytest.mark.parametrize("version", ["4", "5"])
+def test_mosquitto_sends_the_smallest_board_only_records_that_fit(
+    version, more, images, pki, broker, boot
 ):
-    """What is impossible with small buffers and MQTT 3.1.1: the subscription is left out then."""
+    """Retained messages of 12 KB and many of 0.9 KB, which it sends at once: RFC 6066. A server
+    that knows no limit: tests/tls."""
     _, port = broker()
     client(pki, port, "mosquitto_pub", "-t", f"{TOPIC}/set/light", "-r", "-m", "x" * 12_000)
-    values = {"mqtt.port": str(port), "mqtt.version": "4", **pki.values("device")}
-    machine = boot(images("lm3s6965evb", more=LIGHT), values)
-    machine.wait_line("sent a record larger than 2048 bytes", LIMIT_S)
-    machine.wait_line("out of range (reason 0x00), next attempt", LIMIT_S)
+    for number in range(20):
+        some = ("-t", f"{TOPIC}/set/of{number}", "-r", "-m", "x" * 900)
+        client(pki, port, "mosquitto_pub", *some)
+    values = {"mqtt.port": str(port), "mqtt.version": version, **pki.values("device")}
+    machine = boot(images("lm3s6965evb", more=more), values)
     machine.wait_line("mqtt: connected", LIMIT_S)
+    counted = ("-N", "-t", f"{TOPIC}/stats", "-C", "1", "-W", "30")
+    end = time.monotonic() + LIMIT_S
+    refused = 0
+    while refused < 20:
+        pack = senml.decode(client(pki, port, "mosquitto_sub", *counted))
+        refused = next(r.value for r in pack if r.name.endswith("/commands_refused"))
+        assert time.monotonic() < end, machine.tail()
+        time.sleep(STATISTICS_S)
     found = report(pki, port)
-    while found["handshakes"] < 2:
-        found = report(pki, port)
-    assert found["handshakes"] == 2
-    assert found["refusals"]["record"] == 1
+    assert (found["handshakes"], found["refusals"]["record"]) == (1, 0), machine.tail()

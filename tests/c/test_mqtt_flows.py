@@ -24,9 +24,9 @@ BOTH = pytest.mark.parametrize("version", [5, 4])
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("mqtt") / "script"
-    return compile_program(out, "script.c", "fake.c", "commands.c")
+def program(once) -> Path:
+    sources = ("script.c", "fake.c", "commands.c")
+    return once("mqtt-script", lambda folder: compile_program(folder / "script", *sources))
 
 
 @pytest.fixture

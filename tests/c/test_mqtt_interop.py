@@ -21,9 +21,9 @@ Connect = Callable[..., HostDevice]
 
 
 @pytest.fixture(scope="session")
-def host_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("mqtt") / "mqtt_host"
-    return compile_program(out, "mqtt_host.c", "commands.c")
+def host_program(once) -> Path:
+    sources = ("mqtt_host.c", "commands.c")
+    return once("mqtt-host", lambda folder: compile_program(folder / "mqtt_host", *sources))
 
 
 @pytest.fixture(params=["mosquitto", "amqtt"])

@@ -19,8 +19,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("lwip"))
+def program(once) -> Path:
+    return once("lwip", build)
 
 
 @pytest.fixture

@@ -38,8 +38,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("lwip"))
+def program(once) -> Path:
+    return once("lwip", build)
 
 
 @pytest.fixture
@@ -255,8 +255,8 @@ def test_damaged_frames_do_no_harm(up: Machine) -> None:
     assert up.segment(port, 1001, seq, PSH | ACKED, b"ok") == ["received 6f6b"]
 
 
-def test_a_service_never_takes_the_last_stream_of_the_others(tmp_path: Path) -> None:
-    service = Machine(build(tmp_path, service_streams=1))
+def test_a_service_never_takes_the_last_stream_of_the_others(once) -> None:
+    service = Machine(once("lwip-service", lambda folder: build(folder, service_streams=1)))
     service.tell("init")
     assert service.tell("listen 80") == ["0"]
     lines = []
@@ -270,8 +270,8 @@ def test_a_service_never_takes_the_last_stream_of_the_others(tmp_path: Path) -> 
     service.close()
 
 
-def test_half_open_connections_do_not_keep_us_from_connecting(tmp_path: Path) -> None:
-    service = Machine(build(tmp_path, service_streams=1))
+def test_half_open_connections_do_not_keep_us_from_connecting(once) -> None:
+    service = Machine(once("lwip-service", lambda folder: build(folder, service_streams=1)))
     service.tell("init")
     service.tell("listen 80")
     for source in range(5000, 5040):  # a flood of SYN without a word more

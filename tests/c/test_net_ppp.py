@@ -58,8 +58,8 @@ CHAP_OPTION = b"\x03\x05\xc2\x23\x05"
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("ppp"))
+def program(once) -> Path:
+    return once("ppp", build)
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ ROOT = Path(__file__).parents[2]
 DRIVERS = Path(os.environ.get("EDGEUK_TEST_DRIVERS", ROOT / "edgeuk/drivers"))
 BASE = 0x1000_0000  # any address: models see offsets from it
 ACCESSES_MAX = 5_000_000  # per call; the longest bounded wait is PL011's, 1,000,000 polls
+COMPILE_S = 120.0
 GUARD = 4096  # bytes before and after a driver's state
 # Hints for mmap: below 4 GB, as 32-bit device addresses need.
 LOW_MEMORY = itertools.cycle(range(0x1000_0000, 0x7000_0000, 0x10_0000))
@@ -228,12 +229,13 @@ def components(driver: str) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    folder = tmp_path_factory.mktemp("drivers")
-
+def libraries(once: Callable[..., Path]) -> Callable[..., Path]:
     @functools.cache
     def build(driver: str, below: str = "") -> Path:
-        library = folder / f"{driver}.{len(list(folder.iterdir()))}.so"
+        return once(f"{driver}.{below}", lambda folder: compiled(folder, driver, below))
+
+    def compiled(folder: Path, driver: str, below: str) -> Path:
+        library = folder / f"{driver}.so"
         stub = library.with_suffix(".c")
         stub.write_text(shim(driver, below))
         includes = [ROOT / "tests/fake", ROOT / "firmware/include"]
@@ -264,8 +266,8 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         for number, source in enumerate(sources):
             objects.append(library.with_suffix(f".{number}.o"))
             step: list[str | Path] = [*command, "-c", source, "-o", objects[-1]]
-            subprocess.run(step, check=True, timeout=120)
-        subprocess.run(["cc", "-shared", *objects, "-o", library], check=True, timeout=120)
+            subprocess.run(step, check=True, timeout=COMPILE_S)
+        subprocess.run(["cc", "-shared", *objects, "-o", library], check=True, timeout=COMPILE_S)
         return library
 
     return build

@@ -1,6 +1,9 @@
 """Kinetis K64 watchdog at reset, clocks, pins and wake-up timer against a model of the registers,
 written from K64P144M120SF5RM (WDOG, MCG, SIM, MPU, PIT). The model computes every clock at every
-step and refuses one that is beyond its limit."""
+step and refuses one that is beyond its limit; at every step, too, the processor must be able to go
+on: to fetch vectors, run code and use its stack."""
+
+from itertools import pairwise
 
 import pytest
 from driver_harness import BASE, DriverFault
@@ -12,8 +15,51 @@ CESR, SCGC6, CLKDIV1 = 0x4000_D000, 0x4004_803C, 0x4004_8044
 STCTRLH, UNLOCK = 0x4005_2000, 0x4005_200E
 PIT, PIT_GATE = 0x4003_7000, 1 << 23
 MCR, LDVAL, TCTRL, TFLG = PIT, PIT + 0x100, PIT + 0x108, PIT + 0x10C
+RGD, RGDAAC = 0x4000_D400, 0x4000_D800
+REGIONS, CORE, DEBUGGER, DMA, ENET = 12, 0, 1, 2, 3
+VTOR, SRAM_L, SRAM_U, SRAM_U_END = 0xE000_ED08, 0x1FFF_0000, 0x2000_0000, 0x2003_0000
+VECTORS = 0x200  # 16 and 86 of them, at a multiple of the next power of two
+CODE, FLASH_END = 0x400, 0x10_0000
 PLAIN = (0x4004_9000, 0x4004_9004)  # two pin control registers
 FLL_HZ = 20_971_520  # the least that the FLL gives, out of reset
+
+
+class Protection:
+    """MPU, "Memory map/register definition" and "Functional description"."""
+
+    SUPERVISOR = ("rwx", "rx", "rw")  # MnSM; 3: as in user mode
+
+    def __init__(self):
+        self.on = True
+        self.regions = [[0, 0xFFFF_FFFF, 0x0061_F7DF, 1], *([0, 31, 0, 0] for _ in range(11))]
+
+    def write(self, offset, value):
+        if offset < RGDAAC:
+            number, word = divmod((offset - RGD) // 4, 4)
+            region = self.regions[number]
+            if word < 3:
+                region[3] = region[3] if number == 0 else 0  # VLD
+            if word == 2:
+                self.rights(number, value)
+            elif number != 0:  # "the core cannot write" the first region's limits
+                region[word] = (value & ~31, value | 31, 0, value & 1)[word]
+        else:
+            self.rights((offset - RGDAAC) // 4, value)
+
+    def rights(self, number, value):
+        kept = 0xFC0 if number == 0 else 0  # M1SM, M1UM: the debugger's, for ever
+        self.regions[number][2] = self.regions[number][2] & kept | value & ~kept
+
+    def allowed(self, master, address):
+        """Some of "rwx": what any region that is hit allows."""
+        found = set()
+        for start, end, rights, valid in self.regions:
+            if (valid & 1 and start <= address <= end) or not self.on:
+                field = rights >> 6 * master & 63
+                mode = field >> 3 & 3
+                user = {"rwx"[i] for i in range(3) if field >> (2 - i) & 1}
+                found |= user if mode == 3 else set(self.SUPERVISOR[mode])
+        return "".join(how for how in "rwx" if how in found)
 
 
 class Model:
@@ -26,6 +72,8 @@ class Model:
         self.mcg = dict(zip((C1, C2, C5, C6), left, strict=False)) | {OSC_CR: 0}
         self.dividers = left[4]
         self.regs = dict.fromkeys(PLAIN, 0xFFFF_00FF) | {CESR: 0x0081_5101, SCGC6: 1, MCR: 2}
+        self.unit, self.memory = Protection(), {}
+        self.regs |= {VTOR: 0} | {4 * i: 0x1000 + i for i in range(VECTORS // 4)}
         self.regs |= {LDVAL: 0, TCTRL: 3, TFLG: 1}
         self.order, self.watchdog = [], []
         self.looks = self.raised = self.left = 0
@@ -108,6 +156,8 @@ class Model:
         if addr == CLKDIV1:
             return self.dividers
         assert not PIT <= addr < PIT + 0x1000 or self.regs[SCGC6] & PIT_GATE, "clock gate closed"
+        if addr == CESR:
+            return self.regs[CESR] & ~1 | self.unit.on
         return self.regs[addr]
 
     def write(self, offset, value):
@@ -115,6 +165,17 @@ class Model:
         if addr == CLKDIV1:
             self.dividers = value
             self.check()
+            return
+        if CESR <= addr < CESR + 0x1000:
+            if addr == CESR:
+                self.unit.on = bool(value & 1)
+            else:
+                self.unit.write(addr, value)
+            self.can_go_on()
+            return
+        if SRAM_L <= addr < SRAM_U:
+            assert "w" in self.unit.allowed(CORE, addr)
+            self.memory[addr] = value
             return
         if PIT <= addr < PIT + 0x1000:
             assert self.regs[SCGC6] & PIT_GATE, "clock gate closed"
@@ -130,6 +191,13 @@ class Model:
         else:
             self.regs[addr] = value
             self.order.append((addr, value))
+
+    def can_go_on(self):
+        allowed = self.unit.allowed
+        assert "r" in allowed(CORE, self.regs[VTOR] + 0xC), "vectors"
+        assert {"r", "x"} <= set(allowed(CORE, CODE + 0x20)), "code"
+        assert {"r", "w"} <= set(allowed(CORE, SRAM_U)), "stack"
+        assert allowed(DEBUGGER, 0xF000_0000) == "rwx", "the debugger"
 
     def write16(self, offset, value):
         self.watchdog.append((offset + BASE, value))
@@ -237,11 +305,56 @@ def test_the_table_is_done_in_order_and_keeps_other_bits(soc):
     assert pins == [(PLAIN[0], 0xFFFF_00F3), (PLAIN[1], 0xFFFF_0FFF), (PLAIN[0], 0xF3)]
 
 
-def test_the_ethernet_gets_through_to_memory(soc):
+def test_other_gates_stay(soc):
     model = Model()
     assert soc(model).init() == OK
-    assert not model.regs[CESR] & 1  # VLD
-    assert model.regs[SCGC6] == 1 | PIT_GATE  # other gates stay
+    assert model.regs[SCGC6] == 1 | PIT_GATE
+
+
+# What is where from an address on: core, DMA, Ethernet. There is no linker script here that would
+# say where the code ends and the stack; tests/boot/test_frdm_k64f.py has one.
+ENDS = {
+    0: ("", "", ""),
+    CODE: ("rx", "", ""),
+    FLASH_END: ("", "", ""),
+    SRAM_L: ("r", "", ""),
+    SRAM_L + VECTORS: ("", "", ""),
+    SRAM_U: ("rw", "", "rw"),
+    SRAM_U_END: ("", "", ""),
+    0x6000_0000: ("", "", ""),
+}
+
+
+@pytest.mark.parametrize("before", [(), range(1, REGIONS)], ids=["reset", "used before"])
+def test_every_master_may_do_what_it_needs_and_no_more(soc, before):
+    """Also where somebody left regions that allow all."""
+    model = Model()
+    for number in before:
+        model.unit.regions[number] = [0, 0xFFFF_FFFF, 0x0061_F7DF | 7 << 18, 1]
+    assert soc(model).init() == OK
+    assert model.unit.on
+    for start, end in pairwise([*ENDS, 1 << 32]):
+        for address in (start, start + 32, (start + end) // 2, end - 32, end - 1):
+            found = tuple(model.unit.allowed(m, address) for m in (CORE, DMA, ENET))
+            assert found == ENDS[start], f"{address:#x}"
+            assert model.unit.allowed(DEBUGGER, address) == "rwx"
+
+
+def test_the_core_finds_its_vectors_where_it_may_read_them(soc):
+    model = Model()
+    assert soc(model).init() == OK
+    table = model.regs[VTOR]
+    assert table % VECTORS == 0
+    copied = [model.memory[table + 4 * i] for i in range(VECTORS // 4)]
+    assert copied == [0x1000 + i for i in range(VECTORS // 4)]
+    assert "r" in model.unit.allowed(CORE, table + VECTORS - 1)
+
+
+def test_a_unit_that_was_switched_off_is_on_afterwards(soc):
+    model = Model()
+    model.unit.on = False
+    assert soc(model).init() == OK
+    assert model.unit.on
 
 
 def test_init_stops_an_earlier_owners_timer(soc):

@@ -116,11 +116,31 @@ def test_bytes_beside_the_image_in_its_last_sector_are_kept(home, board, elf_of,
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(home, board, elf_of, capsys):
+    client.start("b", "k64f")
     where = [*board("k64f", "cortex-m4"), "--probe", "virtual"]
     assert run(["flash", *where, *elf_of(image(0, 0x20020000, 5000)), "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "write   5,000 bytes at 0x0: image\nerase   at most 2 sectors, 8,192 bytes" in said
     assert set(flashed("b", 5000)) == {0xFF}
+
+
+@pytest.mark.parametrize("how", [[], ["--json"]])
+def test_a_dry_run_starts_no_virtual_board(home, board, elf_of, capsys, how):
+    where = [*board("k64f", "cortex-m4"), "--probe", "virtual"]
+    assert run(["flash", *where, *elf_of(image(0, 0x20020000, 5000)), "--dry-run", *how]) == 0
+    said = capsys.readouterr()
+    if how:
+        assert json.loads(said.out)["done"] is False
+    else:
+        assert "probe   b, a virtual board, which would be started\n" in said.out
+    assert "started" not in said.err
+    assert not client.boards()
+
+
+def test_a_dry_run_finds_a_chip_that_no_virtual_board_has(home, board, elf_of, capsys):
+    where = [*board("nrf91", "cortex-m4"), "--probe", "virtual"]
+    assert run(["flash", *where, *elf_of(b"1234"), "--dry-run"]) == 2
+    assert "there is no virtual `nrf91` [E0816]" in capsys.readouterr().err
 
 
 def test_a_board_without_flash_table_is_refused(home, board, elf_of, capsys):

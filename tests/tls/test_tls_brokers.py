@@ -1,4 +1,4 @@
-"""A second broker beside mosquitto (tests/boot/test_tls.py): amqtt, which asks for a certificate;
+"""A second broker beside mosquitto (tests/boot/test_tls.py): amqtt, which demands a certificate;
 and servers that stall a handshake in real time, with the back-off that follows."""
 
 import sys
@@ -11,7 +11,7 @@ from edgeuk.run.broker import free_port
 from edgeuk.run.process import Process
 
 STALL_S = 15.0  # firmware/tls/stream.c, HANDSHAKE_US
-TIMED_OUT, CLOSED, EREFUSED = -3, -7, -8
+EIO, TIMED_OUT, CLOSED, EREFUSED = -2, -3, -7, -8
 AMQTT = """\
 listeners:
   default:
@@ -24,6 +24,18 @@ listeners:
 plugins:
   amqtt.plugins.authentication.AnonymousAuthPlugin: {{allow_anonymous: true}}
 """
+# By its configuration amqtt asks for a certificate, but lets in who has none.
+DEMANDING = """import ssl
+from amqtt.broker import Broker
+from amqtt.scripts.broker_script import main
+asking = Broker._create_ssl_context
+def demanding(listener):
+    context = asking(listener)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+Broker._create_ssl_context = staticmethod(demanding)
+main()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +43,7 @@ def amqtt(pki):
     port = free_port()
     config = pki.folder / "amqtt.yaml"
     config.write_text(AMQTT.format(port=port, pki=pki.folder))
-    code = "from amqtt.scripts.broker_script import main; main()"
-    with Process([sys.executable, "-c", code, "-c", str(config)]) as broker:
+    with Process([sys.executable, "-c", DEMANDING, "-c", str(config)]) as broker:
         broker.wait_line("Listener 'default' bind", LIMIT_S)
         yield port
 
@@ -42,11 +53,19 @@ def test_amqtt_is_spoken_with(device, amqtt):
     assert (got.connected, got.clean) == (3, True), got.text
 
 
+def refused(got):
+    assert got.connected == 0, got.text
+    # asyncio may close, or reset, before its alert has gone.
+    assert got.down[0] in (EREFUSED, CLOSED, EIO), got.text
+
+
+def test_amqtt_refuses_who_has_no_certificate(device, amqtt):
+    refused(device(device="", version=4).go(amqtt))
+
+
 def test_amqtt_refuses_the_certificate_of_another_ca(device, amqtt, pki):
     pki.make("device_of_other", issuer="other", extended="clientAuth", names="")
-    got = device(device="device_of_other", version=4).go(amqtt)
-    assert got.connected == 0, got.text
-    assert got.down[0] in (EREFUSED, CLOSED), got.text  # asyncio may close without its alert
+    refused(device(device="device_of_other", version=4).go(amqtt))
 
 
 class Stall(Tap):

@@ -1,12 +1,36 @@
 """The compatible profile: TLS 1.2 and RSA, and what is refused there all the same."""
 
+import socket
 import ssl
 
 import pytest
-from tls_rig import CONNACK, SServer, TlsBroker, server_context, wait_until
+from tls_rig import (
+    CONNACK,
+    LIMIT_S,
+    Proxy,
+    SServer,
+    Tap,
+    TlsBroker,
+    server_context,
+    wait_until,
+)
+
+from edgeuk.run.broker import free_port
+from edgeuk.run.process import Process
 
 PROFILE = '[tls]\nprofile = "compatible"\nminimum_version = "1.2"\n'
 EPROTO, EREFUSED = -6, -8
+NO_EXTENDED_SECRET = 1  # SSL_OP_NO_EXTENDED_MASTER_SECRET of OpenSSL's ssl.h
+MOSQUITTO = """\
+user root
+log_type all
+listener {port} 127.0.0.1
+cafile {pki}/ca.crt
+certfile {pki}/server.crt
+keyfile {pki}/server.key
+require_certificate true
+allow_anonymous true
+"""
 
 
 @pytest.fixture
@@ -84,8 +108,10 @@ def test_a_server_of_1_2_that_signs_with_pss_is_connected_to_by_the_second_attem
         got = one.go(broker.port, count=4, hold=False)
         assert (got.connected, got.refusals) == (3, {"protocol": 1}), got.text
         assert {version for version, *_ in broker.sessions} == {"TLSv1.2"}
-        context.maximum_version = ssl.TLSVersion.TLSv1_3
-        got = one.go(broker.port, count=3, hold=False)
+        port = broker.port
+    context = server_context(pki.crt("of_rsa"), pki.key("of_rsa"), client_ca=pki.crt("ca"))
+    with TlsBroker(context, port=port) as broker:
+        got = one.go(port, count=3, hold=False)
         assert (got.connected, got.refusals) == (2, {"protocol": 1, "alert": 1}), got.text
         assert broker.sessions[-1][0] == "TLSv1.3"
 
@@ -141,3 +167,148 @@ def test_a_renegotiation_is_not_followed(device, pki):
     got = one.finish()
     assert got.handshakes == 1, got.text  # and no second one
     assert got.clean
+
+
+@pytest.fixture
+def old(pki):
+    """A server of TLS 1.2."""
+    context = server_context(pki.crt("server"), pki.key("server"), client_ca=pki.crt("ca"))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def reused(broker):
+    return [session[2] for session in broker.sessions]
+
+
+@pytest.mark.parametrize("tickets", [True, False])
+def test_a_session_of_1_2_is_resumed(device, old, tickets):
+    """By its ticket, or by its number where the server gives none; both sides say so, and nothing
+    grows."""
+    old.options |= 0 if tickets else ssl.OP_NO_TICKET
+    with TlsBroker(old) as broker:
+        one = device(PROFILE)
+        first = one.go(broker.port, count=5, hold=False)
+        got = one.go(broker.port, count=20, hold=False)
+    assert (got.connected, got.handshakes, got.resumptions) == (20, 25, 24), got.text
+    assert (got.live, got.failures, got.peak) == (first.live, 0, first.peak)
+    assert reused(broker) == [False] + [True] * 24
+    assert {version for version, *_ in broker.sessions} == {"TLSv1.2"}
+    assert "is known by its ticket, TLSv1.2" in got.text
+
+
+def test_s_server_says_that_it_has_resumed(device, pki):
+    shown = ["-cert", "server.crt", "-key", "server.key", "-Verify", "1", "-CAfile", "ca.crt"]
+    with SServer(pki.folder, *shown, "-tls1_2") as server:
+        one = device(PROFILE)
+        for count in (1, 2):
+            one.begin(server.port, hold=False)
+            wait_until(lambda count=count: server.text.count("MQTT") == count)
+            server.write(CONNACK)
+            got = one.finish()
+    assert (got.connected, got.resumptions) == (1, 1), got.text
+    assert server.text.count("Reused session-id") == 1
+
+
+# Its own `tls_version` is the oldest that it takes.
+ONLY_12 = """\
+openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = newest
+[newest]
+MaxProtocol = TLSv1.2
+"""
+
+
+def test_mosquitto_of_1_2_resumes(device, pki):
+    port = free_port()
+    conf = pki.folder / "mosquitto.conf"
+    conf.write_text(MOSQUITTO.format(port=port, pki=pki.folder))
+    openssl = pki.folder / "openssl.cnf"
+    openssl.write_text(ONLY_12)
+    with Process(["env", f"OPENSSL_CONF={openssl}", "mosquitto", "-c", str(conf)]) as broker:
+        broker.wait_line("running", LIMIT_S)
+        got = device(PROFILE).go(port, count=3, hold=False)
+    assert (got.connected, got.handshakes, got.resumptions) == (3, 3, 2), got.text
+    assert "known by its ticket, TLSv1.2" in got.text
+
+
+def test_a_session_of_1_2_does_not_outlive_the_certificate(device, old):
+    with TlsBroker(old) as broker:
+        one = device(PROFILE)
+        got = one.go(broker.port, count=2, hold=False)
+        assert (got.connected, got.resumptions) == (2, 1), got.text
+        one.set_time(4_000_000_000)  # 2096
+        got = one.go(broker.port)
+    assert (got.connected, got.resumptions) == (0, 1), got.text
+    assert "its certificate has expired" in got.text
+
+
+def test_a_server_that_has_forgotten_gets_a_full_handshake_and_then_1_3(device, pki, old):
+    """Other keys for tickets. A session is offered in a ClientHello of 1.2 alone, so what comes of
+    that is not kept: otherwise a server that has learned 1.3 would never speak it with us."""
+    one = device(PROFILE)
+    with TlsBroker(old) as broker:
+        got = one.go(broker.port, count=2, hold=False)
+        port = broker.port
+    assert reused(broker) == [False, True], got.text
+    new = server_context(pki.crt("server"), pki.key("server"), client_ca=pki.crt("ca"))
+    with TlsBroker(new, port=port) as broker:
+        got = one.go(port, count=4, hold=False)
+    assert (got.connected, got.refusals) == (4, {}), got.text
+    versions = [(version, again) for version, _, again in broker.sessions]
+    assert versions == [
+        ("TLSv1.2", False),
+        ("TLSv1.3", False),
+        ("TLSv1.3", True),
+        ("TLSv1.3", True),
+    ]
+
+
+def test_a_server_that_has_given_up_1_2_is_connected_to_by_the_second_attempt(device, pki, old):
+    one = device(PROFILE)
+    with TlsBroker(old) as broker:
+        assert one.go(broker.port, hold=False).connected == 1
+        port = broker.port
+    new = server_context(pki.crt("server"), pki.key("server"), client_ca=pki.crt("ca"))
+    new.minimum_version = ssl.TLSVersion.TLSv1_3
+    with TlsBroker(new, port=port) as broker:
+        got = one.go(port, count=2, hold=False)
+    assert (got.connected, got.refusals) == (1, {"alert": 1}), got.text
+
+
+def test_a_session_without_an_extended_master_secret_is_not_kept(device, old):
+    """RFC 7627, 5.2. The connection itself will do."""
+    old.options |= NO_EXTENDED_SECRET
+    with TlsBroker(old) as broker:
+        got = device(PROFILE).go(broker.port, count=3, hold=False)
+    assert (got.connected, got.resumptions) == (3, 0), got.text
+    assert reused(broker) == [False] * 3
+
+
+class Unbound(Tap):
+    """Takes the extension extended_master_secret out of a ServerHello."""
+
+    def server_bytes(self, data: bytes, device: socket.socket) -> None:
+        at = data.find(b"\0\x17\0\0")
+        if data[0] == 22 and data[5] == 2 and 0 < at < 200:
+            end = 5 + int.from_bytes(data[3:5], "big")
+            hello = bytearray(data[:at] + data[at + 4 : end])
+            hello[3:5] = (end - 9).to_bytes(2, "big")  # of the record
+            hello[6:9] = (int.from_bytes(hello[6:9], "big") - 4).to_bytes(3, "big")
+            lengths = 5 + 4 + 34 + 1 + hello[43] + 3  # of the extensions
+            short = int.from_bytes(hello[lengths : lengths + 2], "big") - 4
+            hello[lengths : lengths + 2] = short.to_bytes(2, "big")
+            data = bytes(hello) + data[end:]
+        device.sendall(data)
+
+
+def test_a_resumption_without_an_extended_master_secret_is_broken_off(device, old):
+    """RFC 7627, 5.3: at once, by the alert handshake_failure."""
+    taps = [Tap, Unbound]
+    with TlsBroker(old) as broker, Proxy(broker.port, lambda: taps.pop(0)()) as way:
+        got = device(PROFILE).go(way.port, count=2, hold=False)
+        wait_until(lambda: b"\x15\x03\x03\0\2\2\x28" in way.said)
+    assert (got.connected, got.resumptions, got.refusals) == (1, 0, {"protocol": 1}), got.text

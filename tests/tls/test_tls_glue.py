@@ -68,6 +68,11 @@ def test_an_allocation_that_fails_is_named_as_the_reason(replay):
     replay("memory")
 
 
+def test_guessable_random_numbers_end_it_before_a_byte_is_sent(replay):
+    """In a production image: named as the reason, and counted, each time."""
+    replay("weak")
+
+
 def test_a_server_of_any_bytes_does_no_harm(library, pki, own, tmp_path, monkeypatch):
     write_seeds(pki, tmp_path / "corpus")
     monkeypatch.setenv("EDGEUK_TLS_FOLDER", str(own))

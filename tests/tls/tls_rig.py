@@ -101,7 +101,7 @@ class Device:
             assert code == 0, rest
 
     def begin(
-        self, port: int, *, host: str = "127.0.0.1", count: int = 1, hold: bool = True
+        self, port: int, *, host: str = "127.0.0.1", count: int = 1, hold: int = True
     ) -> None:
         assert self.child.stdin
         self.child.stdin.write(f"go {port} {host} {count} {int(hold)}\n")
@@ -146,14 +146,14 @@ class Peer:
     """Listens on loopback; every connection is served by `serve` on a thread of its own. Errors in
     it are kept in `errors`: a peer that is refused sees many."""
 
-    def __init__(self, serve: Serve) -> None:
-        self.serve = serve
+    def __init__(self, serve: Serve, port: int = 0) -> None:
+        self.serve, self.port = serve, port
         self.errors: list[BaseException] = []
         self.count = 0
         self._open: list[socket.socket] = []
 
     def __enter__(self) -> Self:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=50)
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=50)
         self.port = int(self._listener.getsockname()[1])
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
@@ -217,8 +217,9 @@ class TlsBroker(Peer):
         context: ssl.SSLContext,
         after: Callable[[ssl.SSLSocket], None] = lambda stream: None,
         answer: bytes = CONNACK,
+        port: int = 0,
     ) -> None:
-        super().__init__(self._talk)
+        super().__init__(self._talk, port)
         self.context, self._after, self._answer = context, after, answer
         self.packets: list[bytes] = []
         self.sessions: list[tuple[str, str, bool]] = []
@@ -262,7 +263,7 @@ class Proxy(Peer):
     def __init__(self, to: int, tap: Callable[[], Tap] = Tap) -> None:
         super().__init__(self._carry)
         self.to, self.tap = to, tap
-        self.from_device = 0  # bytes, of the last connection
+        self.said = bytearray()  # by the device, in the last connection
 
     def _carry(self, device: socket.socket) -> None:
         tap = self.tap()
@@ -282,10 +283,10 @@ class Proxy(Peer):
                 thread.join(5)
 
     def _up(self, device: socket.socket, server: socket.socket) -> None:
-        self.from_device = 0
+        self.said.clear()
         with suppress(OSError):
             while data := device.recv(65536):
-                self.from_device += len(data)
+                self.said += data
                 server.sendall(data)
             server.shutdown(socket.SHUT_WR)
 

@@ -16,6 +16,7 @@ MEANING = {
     "hil": "on the board",
     "qemu": "in QEMU",
     "process": "as a process",
+    "model": "in edgeuk's own model of the board, written from the manual; never on the board",
     "build": "built, and drivers against register models; never run",
 }
 TABLE = re.compile(r"(?<=<!-- verified -->\n).*?(?=<!-- end -->)", re.DOTALL)

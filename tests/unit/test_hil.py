@@ -180,7 +180,7 @@ def test_a_console_that_ends_is_not_waited_for(tmp_path):
     began = time.monotonic()
     with pytest.raises(DeviceError, match=r"before the machine ended:\n  \| last words"):
         console.wait("never", 60)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 # readings
@@ -214,9 +214,9 @@ def test_readings_are_waited_for_in_order_and_over_a_restart(bench):
 def test_what_does_not_come_is_told_with_the_last_that_did(bench):
     bench.publish(7)
     with pytest.raises(DeviceError) as caught:
-        bench.readings.wait("a", 5, limit_s=1)
+        bench.readings.wait("a", 5, limit_s=3)
     assert (
-        str(caught.value) == "5 readings of a did not come in 1 s: 1 did, the last 7.0\n(console)"
+        str(caught.value) == "5 readings of a did not come in 3 s: 1 did, the last 7.0\n(console)"
     )
 
 
@@ -225,7 +225,7 @@ def test_no_reading_is_waited_for_from_a_board_that_ended(bench):
     began = time.monotonic()
     with pytest.raises(DeviceError, match="did not come before the machine ended"):
         bench.readings.wait("a", 1)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_statistics_are_those_of_the_next_record(bench):

@@ -12,10 +12,14 @@ import stat
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
 
 from edgeuk.catalog import load_catalog
 from edgeuk.cli import flash
@@ -549,22 +553,91 @@ def test_a_device_of_another_ca_is_not_taken_over(project, capsys):
     openssl("verify", "-CAfile", "identity/ca.crt", "identity/devices/gw-1.pem")
 
 
+@pytest.mark.parametrize(("ends", "ca", "what"), [
+    (-1, True, "the CA `company.crt` has expired on "),
+    (9, False, "the CA `company.crt` may not sign others: it has no CA flag"),
+])  # fmt: skip
+def test_a_ca_that_will_not_do_is_refused_before_anything_is_made(project, capsys, ends, ca, what):
+    company_ca(ends=ends, ca=ca)
+    Path("gateway.toml").write_text(GATEWAY.format(tables=""))
+    words = ["--ca-cert", "company.crt", "--ca-key", "company.key"]
+    assert run(["provision", "gw-1", *words]) == 2
+    assert what in capsys.readouterr().err
+    assert not Path("identity").exists()
+
+
+def company_ca(*, ends, ca):
+    """A CA of somebody else, valid until so many days from now."""
+    openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "company.key")
+    key = serialization.load_pem_private_key(Path("company.key").read_bytes(), None)
+    now, name = datetime.now(UTC), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "company")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(now - timedelta(days=99))
+        .not_valid_after(now + timedelta(days=ends))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    Path("company.crt").write_bytes(pem)
+    return pem
+
+
+def test_the_projects_own_ca_that_has_expired_signs_nothing_more(project, capsys):
+    Path("gateway.toml").write_text(GATEWAY.format(tables=""))
+    company_ca(ends=9, ca=True)
+    assert run(["provision", "--ca-cert", "company.crt", "--ca-key", "company.key"]) == 0
+    Path("identity/ca.crt").write_bytes(company_ca(ends=-1, ca=True))
+    capsys.readouterr()
+    assert run(["provision", "gw-1"]) == 2
+    assert "the CA `identity/ca.crt` has expired on " in capsys.readouterr().err
+
+
+def test_no_second_ca_is_made_beside_the_one_of_the_gateway_file(project, capsys):
+    assert run(["provision"]) == 0
+    assert run(["provision", "gw-1", "--folder", "other"]) == 2
+    said = capsys.readouterr().err
+    assert "gateway.toml has a CA: the images would take nothing from a new one in `other`" in said
+    assert not Path("other").exists()
+
+
+def test_the_next_step_is_what_is_to_be_done_next(project, capsys):
+    def step(*words):
+        assert run(["provision", *words]) == 0
+        return capsys.readouterr().err.splitlines()[-1]
+
+    Path("gateway.toml").write_text(GATEWAY.format(tables=""))
+    assert step("gw-1") == "next: that in gateway.toml, then this command again"
+    Path("gateway.toml").write_text(GATEWAY.format(tables=TABLES))
+    assert step() == "next: edgeuk provision NAME, for each device"
+    device = "edgeuk run --device identity/devices/gw-1.toml"
+    assert step("gw-1", "--mosquitto", "broker.example") == f"next: {device}"
+    conf = "identity/broker/mosquitto.conf"
+    assert step("gw-1", "--mosquitto", "localhost", "--renew") == (
+        f"next: mosquitto -c {conf}, and beside it {device} --broker mqtts://localhost:8883"
+    )
+
+
 # Finished configurations, as `--device NAME.bin` takes them.
 
 
 @pytest.fixture
 def gateway(project):
-    assert run(["provision", "gw-1", "--board", "lm3s6965evb"]) == 0
+    assert run(["provision", "gw-1", "--board", "x86-microvm"]) == 0
     return load_gateway(Path("gateway.toml"), load_catalog())
 
 
 def test_a_finished_configuration_is_taken(gateway):
-    device = load_blob(Path("identity/devices/gw-1.bin"), gateway, "lm3s6965evb")
+    device = load_blob(Path("identity/devices/gw-1.bin"), gateway, "x86-microvm")
     assert device.values["name"] == "gw-1"
     assert device.blob == Path("identity/devices/gw-1.bin").read_bytes()
 
 
-def faults_of(path, gateway, board="lm3s6965evb"):
+def faults_of(path, gateway, board="x86-microvm"):
     with pytest.raises(ConfigError) as error:
         load_blob(Path(path), gateway, board)
     (fault,) = error.value.faults
@@ -573,11 +646,19 @@ def faults_of(path, gateway, board="lm3s6965evb"):
 
 def test_a_configuration_for_another_board_is_refused(gateway, capsys):
     assert faults_of("identity/devices/gw-1.bin", gateway, "x86-pc") == (
-        "E0427", "it is the configuration of `gw-1` for board `lm3s6965evb`, not for `x86-pc`",
+        "E0427", "it is the configuration of `gw-1` for board `x86-microvm`, not for `x86-pc`",
     )  # fmt: skip
     capsys.readouterr()
     assert run(["check", "--board", "x86-pc", "--device", "identity/devices/gw-1.bin"]) == 2
     assert "error[E0427]" in capsys.readouterr().err
+
+
+def test_without_a_board_it_is_for_the_one_that_would_be_built(project, capsys):
+    assert run(["provision", "gw-1", "--board", "x86-pc"]) == 0
+    capsys.readouterr()
+    assert run(["check", "--device", "identity/devices/gw-1.bin"]) == 2
+    assert "for board `x86-pc`, not for `x86-microvm`" in capsys.readouterr().err
+    assert run(["check", "--board", "x86-pc", "--device", "identity/devices/gw-1.bin"]) == 0
 
 
 def test_a_configuration_under_another_devices_name_is_refused(gateway):
@@ -590,7 +671,7 @@ def test_a_configuration_of_another_ca_is_refused(gateway):
     assert run(["provision", "gw-1", "--folder", "other"]) == 0
     code, what = faults_of("other/devices/gw-1.bin", gateway)
     assert code == "E0423"
-    assert what.startswith("it is not sealed by the project's CA `ca.crt`")
+    assert what.startswith("it is not sealed by the project's CA `identity/ca.crt`")
 
 
 def test_what_is_checked_is_what_the_device_will_use(gateway):
@@ -598,7 +679,7 @@ def test_what_is_checked_is_what_the_device_will_use(gateway):
     sealed = Path("identity/devices/gw-1.bin").read_bytes()
     other = encode({"name": "gw-1", "mqtt.host": "evil.example"}, sequence=9)
     Path("gw-1.bin").write_bytes(sealed.ljust(SIZE_MAX, b"\xff") + other)
-    values = load_blob(Path("gw-1.bin"), gateway, "lm3s6965evb").values
+    values = load_blob(Path("gw-1.bin"), gateway, "x86-microvm").values
     assert values["mqtt.host"] != "evil.example"
     assert "tls.key" in values
 
@@ -615,7 +696,7 @@ def test_without_the_cas_key_nothing_is_sealed_but_a_finished_one_is_taken(gatew
     Path("identity/ca.toml").unlink()
     with pytest.raises(UsageError, match="who signs for that CA is not known here"):
         sealer(gateway, lambda what: "")
-    assert load_blob(Path("identity/devices/gw-1.bin"), gateway, "lm3s6965evb").blob
+    assert load_blob(Path("identity/devices/gw-1.bin"), gateway, "x86-microvm").blob
 
 
 def test_a_device_file_beside_its_key_is_without_fault(gateway):
@@ -653,7 +734,7 @@ def test_a_boards_own_key_encrypts_the_configuration(project, capsys):
 @pytest.mark.parametrize(
     ("words", "text", "what"),
     [
-        (["gw-1", "--board", "lm3s6965evb"], "ab" * 32, "has no key of its own"),
+        (["gw-1", "--board", "x86-pc"], "ab" * 32, "has no key of its own"),
         (["gw-1", "gw-2", "--board", "rpi4"], "ab" * 32, "goes with one NAME"),
         (["gw-1", "--board", "rpi4"], "ab" * 31, "64 hexadecimal digits"),
         (["gw-1", "--board", "rpi4"], "00" * 32, "not all of them 0"),
@@ -678,7 +759,9 @@ def test_a_mistyped_name_is_not_renewed_into_a_new_device(project, capsys):
 
 
 def test_what_is_flashed_is_encrypted_with_the_boards_own_key(project, monkeypatch):
-    """The image is not of interest here."""
+    """The image is not of interest here; one of the boards has no good random numbers."""
+    text = Path("gateway.toml").read_text()
+    Path("gateway.toml").write_text(f'profile = "development"\n{text}')
     Path("gw-1.otp").write_text(OTP.hex())
     assert run(["provision", "gw-1", "--board", "rpi4", "--device-key", "gw-1.otp"]) == 0
     monkeypatch.setattr(flash, "build_image", lambda *_: SimpleNamespace(image=Path("image")))

@@ -113,6 +113,34 @@ def test_an_unknown_name_gets_a_suggestion(gateway, catalog):
         why(built, "driver/pl01", catalog)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        (
+            "driver/foo",
+            "in the image: `driver/enet`, `driver/pl011`, `driver/sim`; `edgeuk drivers` lists all",
+        ),
+        ("arch/foo", "in the image: `arch/armv7m`"),
+        ("component/lwip", "did you mean `component/net/lwip`?"),
+        ("lwip", "did you mean `net/lwip`?"),
+        ("foo", "`edgeuk size` shows what is in the image, `edgeuk drivers` all drivers"),
+        ("wave", "in gateway.toml that is one of `driver/sim`"),
+        ("sensor/wave", "in gateway.toml that is one of `driver/sim`"),
+        (
+            "role/sim",
+            "a name begins with driver/, component/, device/, arch/, feature/ or with none of them",
+        ),
+    ],
+)
+def test_a_name_like_no_other_gets_what_there_is(gateway, catalog, name, hint):
+    """And never a name that only begins alike."""
+    built = image(gateway(WAVE), catalog, "demo-m3")
+    with pytest.raises(UsageError) as error:
+        why(built, name, catalog)
+    assert error.value.what == f"there is no `{name}`"
+    assert error.value.hint == hint
+
+
 def test_boards_for_says_what_each_lacks(gateway, catalog):
     boards = [find_board(catalog, name) for name in catalog.boards]
     fits = boards_for(gateway(AIR), boards, catalog)

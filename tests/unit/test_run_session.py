@@ -16,7 +16,7 @@ from edgeuk.run.session import Uplink, broker_of, localised, uplink
 
 QEMU = SimpleNamespace(qemu=object(), cpu="x86_64", roles={"uplink": "net"})
 SERIAL = SimpleNamespace(qemu=object(), cpu="cortex-m0", roles={"console": "uart"})
-HOST = SimpleNamespace(qemu=None)
+HOST = SimpleNamespace(qemu=None, unicorn=None)
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,10 @@ def test_the_test_of_a_new_sensor_passes_and_notices_a_broken_driver(roots, tmp_
 
     def passes():
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)]
-        command += ["-c", "/dev/null", "--rootdir", str(tmp_path), "-p", "driver_harness"]
-        env = {"PYTHONPATH": f"{ROOT / 'tests/drivers'}:{ROOT}", "PATH": "/usr/bin:/bin"}
+        command += ["-c", "/dev/null", "--rootdir", str(tmp_path)]
+        command += ["-p", "conftest", "-p", "driver_harness"]
+        places = (ROOT / "tests", ROOT / "tests/drivers", ROOT)
+        env = {"PYTHONPATH": ":".join(map(str, places)), "PATH": "/usr/bin:/bin"}
         env["EDGEUK_TEST_DRIVERS"] = str(roots.drivers)
         done = subprocess.run(
             command, env=env, timeout=120, capture_output=True, text=True, check=False

@@ -1,15 +1,30 @@
 // kinetis_soc.c: what a Kinetis K64 has around the processor: a watchdog that runs out of reset,
 // the way from the internal oscillator to the PLL, clock gates and pins as the board lists them,
-// and a PIT channel that ends a sleep. Document: NXP K64P144M120SF5RM; names in parentheses are its
-// registers. Left out: crystals (the clock must come in on EXTAL0), low-power modes, per-master
-// memory protection, other flash configurations than an open one.
+// memory protection, and a PIT channel that ends a sleep. Document: NXP K64P144M120SF5RM; names in
+// parentheses are its registers. Left out: crystals (the clock must come in on EXTAL0), low-power
+// modes, masters other than processor and Ethernet, other flash configurations than an open one.
 #include <stdbool.h>
 #include <stddef.h>
 #include "kinetis_soc.h"
 #include "ek/assert.h"
 #include "ek/mmio.h"
 
-enum { SYSMPU_CESR = 0x4000d000, CESR_VLD = 1u << 0 };
+// Regions: start, end, rights, valid (RGDn_WORD0 to 3); rights alone (RGDAACn). Offsets and fields
+// were checked against NXP's MK64F12.h. Where no region allows an access it is a bus error; where
+// one does, no other can forbid it.
+enum { SYSMPU_CESR = 0x4000d000, RGD = 0x4000d400, RGDAAC0 = 0x4000d800, RGD_COUNT = 12 };
+enum { CESR_VLD = 1u << 0, RGD_VLD = 1u << 0 };
+enum {
+    READ = 4, // user-mode rights of the core (M0UM)
+    WRITE = 2,
+    EXECUTE = 1,
+    ENET = 1u << 18,       // the same of the Ethernet, times this (M3UM)
+    AS_USER = 0x00618618,  // privileged masters have the rights of user mode (MnSM)
+    DEBUGGER = 0x000001c0, // all rights, which nobody can take away in region 0 (M1UM)
+};
+enum { SCB_VTOR = 0xe000ed08, VECTORS_SIZE = 0x200 }; // the core's; vectors of 112 interrupts
+enum { CODE = 0x400, FLASH_END = 0x100000, SRAM_L = 0x1fff0000 };
+enum { SRAM_U = 0x20000000, SRAM_U_END = 0x20030000 };
 enum { WDOG_STCTRLH = 0x40052000, WDOG_UNLOCK = 0x4005200e };
 enum { UNLOCK_1 = 0xc520, UNLOCK_2 = 0xd928 };
 // Its value after reset but for WDOGEN: may be set up again, bus clock (STCTRLH).
@@ -37,6 +52,9 @@ enum { PRDIV_MAX = 24, VDIV_MIN = 24, VDIV_MAX = 55, REFERENCE_MHZ_MIN = 2, REFE
 enum { BUS_MHZ_MAX = 60, FLEXBUS_MHZ_MAX = 50, FLASH_MHZ_MAX = 25 }; // of K64
 
 enum { PIT_MCR = 0x40037000, LDVAL = 0x40037100, TCTRL = 0x40037108, TFLG = 0x4003710c };
+extern const uint8_t __text_end[] __attribute__((weak));  // of firmware/arch's linker script;
+extern const uint8_t __stack_top[] __attribute__((weak)); // tests have none
+
 enum { TCTRL_TIE = 1u << 1, TCTRL_TEN = 1u << 0 };
 
 // The PLL locks within 150 us and 1075 of its reference's clocks, 0.7 ms (data sheet, t_pll_lock).
@@ -115,13 +133,42 @@ static int start_clocks(const struct kinetis_soc *soc) {
     return EK_EINVAL;
 }
 
+static void allow(unsigned region, uint32_t start, uint32_t end, uint32_t rights) {
+    uintptr_t words = RGD + 16 * region;
+    ek_write32(words, start);
+    ek_write32(words + 4, end - 1); // in units of 32 bytes, the last one included
+    ek_write32(words + 8, AS_USER | DEBUGGER | rights);
+    ek_write32(words + 12, RGD_VLD);
+}
+
+// The unit stands before flash and RAM, not before the peripherals, whose space the core never
+// executes from. It also sees the core fetch vectors, so these move to the RAM that nothing else
+// uses, and null pointers, and a stack that overflows into that, lead nowhere.
+static void protect(void) {
+    uint32_t code_end = (uint32_t)(uintptr_t)__text_end, stack = (uint32_t)(uintptr_t)__stack_top;
+    for (uintptr_t at = 0; at < VECTORS_SIZE; at += 4) {
+        ek_write32(SRAM_L + at, ek_read32(at));
+    }
+    ek_write32(SCB_VTOR, SRAM_L);
+    allow(1, CODE, code_end != 0 ? code_end : FLASH_END, READ | EXECUTE);
+    allow(2, code_end != 0 ? code_end : FLASH_END, FLASH_END, READ);
+    allow(3, SRAM_L, SRAM_L + VECTORS_SIZE, READ);
+    allow(4, SRAM_U, SRAM_U_END, READ | WRITE);
+    allow(5, stack != 0 ? stack : SRAM_U, SRAM_U_END, (READ | WRITE) * (uint32_t)ENET);
+    for (unsigned region = 6; region < RGD_COUNT; region++) { // an earlier owner's
+        ek_write32(RGD + 16 * region + 12, 0);
+    }
+    ek_write32(RGDAAC0, AS_USER | DEBUGGER); // out of reset: everything to all but the Ethernet
+    ek_write32(SYSMPU_CESR, ek_read32(SYSMPU_CESR) | CESR_VLD);
+    (void)ek_read32(SYSMPU_CESR); // in force once this is answered
+}
+
 static int init(const void *dev) {
     const struct kinetis_soc *soc = dev;
     ek_assert(soc->setup != NULL);
     ek_assert(soc->clock_hz % 1000000 == 0 && soc->external_hz % 1000000 == 0);
     int status = start_clocks(soc);
-    // Out of reset the memory protection unit lets only the processor through, not the Ethernet.
-    ek_write32(SYSMPU_CESR, ek_read32(SYSMPU_CESR) & ~(uint32_t)CESR_VLD);
+    protect();
     for (const uint32_t *row = soc->setup; row[0] != 0; row += 3) {
         ek_write32(row[0], (ek_read32(row[0]) & ~row[1]) | row[2]);
     }

@@ -20,6 +20,7 @@ static struct {
     uint8_t pattern;
 } live[LIVE_MAX];
 static unsigned count;
+const uint32_t tls_built_s = 950;
 static uint64_t now_us;
 static int64_t boot_unix_ms;
 
@@ -169,7 +170,7 @@ static void clock_lines(void) {
             now_us = (uint64_t)c * 1000000;
             boot_unix_ms = b == 0 ? 0 : (b - c) * 1000;
             ek_assert(tls_time(&out) == out && tls_time(NULL) == out);
-            printf("%" PRId64 " %d\n", out, tls_clock_known());
+            printf("%" PRId64 " %d %s\n", out, tls_clock_known(), tls_clock_source());
         }
     }
 }

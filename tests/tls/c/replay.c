@@ -1,7 +1,7 @@
 // replay.c: a handshake that OpenSSL once had with us, again and again, each time with something
 // wrong: replay FOLDER UNIX-SECONDS live PORT | cut FROM STEP | stall FROM STEP | flip FROM STEP |
-// pieces SEED COUNT | room | memory. FROM and STEP count bytes, of "flip" bits. "live" writes what
-// the server sent to FOLDER/flight.
+// pieces SEED COUNT | room | memory | weak. FROM and STEP count bytes, of "flip" bits. "live"
+// writes what the server sent to FOLDER/flight.
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +28,11 @@ void *__wrap_tls_calloc(size_t count, size_t size) {
         return __real_tls_calloc(1, 1 << 24); // fails and is counted as any other
     }
     return __real_tls_calloc(count, size);
+}
+
+static void never(const uint8_t *data, size_t len) {
+    (void)data;
+    ek_assert(len == 0);
 }
 
 static void to_server(const uint8_t *data, size_t len) {
@@ -218,6 +223,27 @@ static void memory(int64_t unix_s) {
     }
 }
 
+// Random numbers that can be guessed: not a byte is sent, and the reason is told and counted.
+static void weak(int64_t unix_s) {
+    struct tls_stats stats;
+    for (unsigned i = 1; i <= 3; i++) {
+        world.weak = true;
+        world.wrote = never;
+        begin(unix_s);
+        ek_assert(world.status == EK_EREFUSED && !world.opened);
+        tls_get_stats(&stats);
+        ek_assert(stats.refusals[TLS_ENTROPY] == i && strcmp(tls_why(), "entropy") == 0);
+        ek_assert(i > 1 || strstr(world.log, "random numbers are weak"));
+    }
+    world.weak = false;
+    world.wrote = NULL;
+    begin(unix_s);
+    world_feed(flight, flight_len);
+    ek_assert(world.opened == 1 && strcmp(tls_why(), "") == 0);
+    finish();
+    report("weak", stats.refusals[TLS_ENTROPY]);
+}
+
 int main(int argc, char **argv) {
     char path[512];
     ek_assert(argc >= 4);
@@ -248,6 +274,8 @@ int main(int argc, char **argv) {
         pieces(unix_s, a, b);
     } else if (strcmp(argv[3], "room") == 0) {
         little_room(unix_s);
+    } else if (strcmp(argv[3], "weak") == 0) {
+        weak(unix_s);
     } else {
         memory(unix_s);
     }

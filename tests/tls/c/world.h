@@ -13,6 +13,7 @@ struct world {
     uint64_t now_us;
     int64_t boot_unix_s; // 0: the time of day is unknown
     size_t room;         // bytes that the stream takes before it is full
+    bool weak;           // random numbers
     void (*wrote)(const uint8_t *data, size_t len);
     // What the user of the TLS stream saw.
     unsigned opened, closed;

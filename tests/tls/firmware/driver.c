@@ -1,8 +1,8 @@
 // driver.c: the MQTT client over TLS, told on standard input what to do; replaces firmware/app in
 // an image for `host`. "go PORT HOST COUNT HOLD" connects COUNT times in a row: each connection
 // ends when the broker ends it or, with HOLD 0, right after CONNACK. Without the back-off between
-// them, so that thousands take seconds. "time S" tells it the seconds since 1970. Says "device:
-// ..." on the console.
+// them, so that thousands take seconds; with HOLD 2 they are the client's own, with it. "time S"
+// tells it the seconds since 1970. Says "device: ..." on the console.
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,7 +58,8 @@ static void on_message(void *arg, const struct mqtt_message *message) {
 static void on_disconnected(void *arg, int status, uint8_t reason, uint32_t retry_ms) {
     (void)arg;
     ek_log("device: down %d reason %u retry %u", status, reason, (unsigned)retry_ms);
-    over = true;
+    over = hold != 2 || left == 1;
+    left -= !over;
 }
 
 static void start(void) {

@@ -1,0 +1,153 @@
+"""A Cortex-M4 on Unicorn: reset, execution, sleep (Arm DDI 0403E, sections in parentheses)."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from unicorn import arm_const as arm
+
+from edgeuk.emulation import system
+from edgeuk.emulation.clock import Clock
+from edgeuk.emulation.exceptions import INVSTATE, XPSR_T, Exceptions
+from edgeuk.emulation.memory import Memory, unicorn
+from edgeuk.emulation.system import SystemControl
+
+END = 0xFFFFFFFF  # no program gets there
+WFI = 0xBF30
+WIDE_ACCESSES = (0x74, 0x7C)  # of 32 bits, by the first seven (A5.3)
+
+
+class Core(Exceptions):
+    """The processor. It stands once `stopped` is set."""
+
+    def __init__(self, memory: tuple[Memory, ...], scs: SystemControl, clock: Clock) -> None:
+        super().__init__(memory, scs)
+        self._clock = clock
+        self.stopped = False
+        self._started = 0  # where Unicorn last was
+        self._attention = threading.Event()
+        self.map(system.BASE, system.SIZE, scs)
+        self._uc.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
+
+    def load(self, address: int, data: bytes) -> None:
+        """A piece of an image."""
+        self._uc.mem_write(address, data)
+        for at in _unmasking(data):
+            self._uc.hook_add(
+                unicorn.UC_HOOK_CODE, self._on_unmasked, None, address + at, address + at
+            )
+
+    def reset(self) -> None:
+        """B1.5.5: the stack pointer and the entry come from the vector table."""
+        self.scs.reset()
+        self.between.clear()
+        self.protect_nothing()
+        self.set(arm.UC_ARM_REG_XPSR, XPSR_T)
+        for name in ("PRIMASK", "FAULTMASK", "BASEPRI", "CONTROL"):
+            self.set(getattr(arm, f"UC_ARM_REG_{name}"), 0)
+        self._uc.ctl_flush_tb()
+        stack, entry = (int.from_bytes(self.read(o, 4), "little") for o in (0, 4))
+        self.set(arm.UC_ARM_REG_SP, stack & ~3)
+        self.set(arm.UC_ARM_REG_LR, 0xFFFFFFFF)
+        self._set_thumb(entry)
+        self._pc = entry & ~1
+
+    def poke(self, stop: bool) -> None:
+        """From another thread: the clock and what came want attention; `stop`: even of a program
+        that touches no register."""
+        self._attention.set()
+        if stop:
+            self._uc.emu_stop()
+
+    def first(self, instructions: int) -> None:
+        """Just so many, out of reset."""
+        self._uc.ctl_flush_tb()
+        self._execute(instructions)
+        self._uc.ctl_flush_tb()
+
+    def step(self, sleep: Callable[[], None], outside: Callable[[], None]) -> None:
+        """Until the next thing happens that is not an instruction. `outside` takes what came;
+        `sleep` waits for that, or for the clock."""
+        if self._attention.is_set():
+            self._attention.clear()
+            outside()
+        if self._done is not None:
+            self._finish()
+        self._clock.run()
+        if self.between or self.stopped:
+            self._end_instruction()
+            return
+        exception = self._next()
+        if exception:
+            self._enter(exception, self._pc)
+        elif self._execute(0):
+            self._sleep(sleep)
+
+    def _sleep(self, sleep: Callable[[], None]) -> None:
+        self._end_instruction()
+        self._read_masks()
+        while not self.scs.wakes() and not self.stopped:
+            sleep()
+            self._clock.run()
+            self._end_instruction()
+
+    def _end_instruction(self) -> None:
+        while self.between:
+            self.between.pop(0)()
+
+    def _finish(self) -> None:
+        """The instruction that was left without its end: exceptions come after it."""
+        one = self._halfword(self._pc)
+        if 0x5000 <= one < 0xA000 or 0xC000 <= one < 0xD000 or one >> 9 in WIDE_ACCESSES:
+            size = 4 if one >> 11 in (0x1D, 0x1F) else 2
+            self._uc.ctl_remove_cache(self._pc, self._pc + size)
+            self._execute(0, self._pc + size)
+        self._done = None
+
+    def _execute(self, count: int, until: int = END) -> bool:
+        """Whether it ended with a WFI."""
+        started = self._started = self._pc
+        self._fault, self._exception, self._last = None, 0, None
+        if not self.get(arm.UC_ARM_REG_XPSR) & XPSR_T:
+            self._usage(INVSTATE)
+            return False
+        error = 0
+        try:
+            self._uc.emu_start(started | 1, until, count=count)
+        except unicorn.UcError as e:
+            error = e.errno
+        self._pc = self.get(arm.UC_ARM_REG_PC) & ~1
+        waits = self._pc != started and self._halfword(self._pc - 2) == WFI
+        ended = waits or error or self._fault or self._exception
+        self._done = None if ended else self._last
+        if self._exception or error or self._fault:
+            self._end_instruction()
+            self._happened(error)
+            return False
+        return waits
+
+    def _on_exception(self, _uc: Any, number: int, _: Any) -> None:
+        self._exception = number
+        self._uc.emu_stop()
+
+    def _on_unmasked(self, _uc: Any, address: int, _size: int, _: Any) -> None:
+        """Behind an instruction that lets interrupts through: before the next one."""
+        due = self._attention.is_set() or self._clock.next() <= self._clock.now()
+        if address != self._started and (due or self.scs.pending):
+            self._last = None
+            self._uc.emu_stop()
+
+
+def _unmasking(data: bytes) -> list[int]:
+    """Offsets of instructions behind a CPSIE or an MSR to PRIMASK, BASEPRI or FAULTMASK, after
+    which a pending interrupt may be taken at once (A7.7.35, B5.2.3). Data that looks like one does
+    no harm."""
+    found = []
+    for at in range(0, len(data) - 3, 2):
+        one = int.from_bytes(data[at : at + 2], "little")
+        two = int.from_bytes(data[at + 2 : at + 4], "little")
+        if one & 0xFFF8 == 0xB660:
+            found.append(at + 2)
+        elif one & 0xFFF0 == 0xF380 and two & 0xF0FF in (0x8010, 0x8011, 0x8012, 0x8013):
+            found.append(at + 4)
+    return found

@@ -1,0 +1,402 @@
+"""The processor of edgeuk.emulation against the Armv7-M Architecture Reference Manual (Arm DDI
+0403E; sections in parentheses): small programs, assembled here, say what they see to a register of
+the test's, at 0x40000000. Time is the test's own."""
+
+import subprocess
+import sys
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from edgeuk.emulation import system
+from edgeuk.emulation.clock import Clock
+from edgeuk.emulation.core import Core
+from edgeuk.emulation.exceptions import LockupError
+from edgeuk.emulation.memory import DeviceError, Memory
+from edgeuk.emulation.system import SystemControl
+
+FLASH, RAM = Memory(0, 0x10000, writable=False), Memory(0x2000_0000, 0x1000)
+STACK, DEVICE, IRQS, HZ = 0x2000_0800, 0x4000_0000, 40, 1_000_000
+STEPS_MAX = 2000
+END, SAY, LINE, REFUSED = 0, 4, 8, 12  # registers of the device
+VECTORS = ["start", "nmi", "hard", "mem", "bus", "usage", *["other"] * 4, "svc"]
+VECTORS += ["other", "other", "pendsv", "tick", *(f"irq{i}" for i in range(4))]
+HEAD = """
+.syntax unified
+.thumb
+.section .text
+.global _start
+_start:
+.word {stack}
+{vectors}
+.macro say r
+    ldr r7, =0x40000004
+    str \\r, [r7]
+.endm
+.macro end
+    ldr r7, =0x40000000
+    str r7, [r7]
+    b .
+.endm
+.macro write address, value
+    ldr r7, =\\address
+    ldr r6, =\\value
+    str r6, [r7]
+.endm
+"""
+
+
+class World:
+    """A processor, its program, the device, and the test's time."""
+
+    def __init__(self, code):
+        self.ns = 0
+        self.said, self.line_writes, self.ended = [], 0, False
+        self.clock = Clock(lambda: self.ns)
+        self.scs = SystemControl(IRQS, self.clock, lambda: HZ)
+        self.core = Core((FLASH, RAM), self.scs, self.clock)
+        self.core.map(DEVICE, 0x1000, self)
+        self.core.load(0, code)
+        self.core.reset()
+
+    def read(self, offset, size):
+        if offset == REFUSED:
+            raise DeviceError
+        return self.line_writes
+
+    def write(self, offset, size, value):
+        if offset == END:
+            self.ended = True
+            self.core.later(lambda: setattr(self.core, "stopped", True))
+        elif offset == SAY:
+            self.said.append(value)
+        elif offset == LINE:
+            self.line_writes += 1
+            self.scs.line(value >> 1, bool(value & 1))
+        else:
+            raise DeviceError
+
+    def sleep(self):
+        """To the next alarm."""
+        at = self.clock.next()
+        assert at < 1 << 62, "it sleeps for ever"
+        self.ns = max(self.ns, at)
+
+    def run(self):
+        for _ in range(STEPS_MAX):
+            self.core.step(self.sleep, lambda: None)
+            if self.core.stopped:
+                return self.said
+        raise AssertionError(f"no end: at {self.core.pc:#x}, said {self.said}")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("programs")
+
+    def make(text):
+        """`start:` and the handlers in it; the others end it."""
+        source = folder / f"{abs(hash(text))}.s"
+        used = {name for name in VECTORS if f"{name}:" in text}
+        table = "".join(
+            f".word {n if n in used else 'unexpected'}\n" for n in [*VECTORS[:11], *VECTORS[11:]]
+        )
+        rest = "unexpected: ldr r0, =0xdead\n say r0\n end\n.ltorg\n"
+        source.write_text(HEAD.format(stack=STACK, vectors=table) + text + rest)
+        made, built = source.with_suffix(".o"), source.with_suffix(".elf")
+        assemble = ["cc", "-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4", "-c", source]
+        link = ["ld.lld", "--image-base=0", "-Ttext=0", made, "-o", built]
+        for step in ([*assemble, "-o", made], link):
+            subprocess.run([sys.executable, "-m", "ziglang", *step], check=True, timeout=120)
+        with built.open("rb") as file:
+            code = bytearray(ELFFile(file).get_section_by_name(".text").data())
+        for number in range(1, len(VECTORS) + 1):
+            code[4 * number] |= 1  # Thumb
+        return World(bytes(code))
+
+    return make
+
+
+def test_an_exception_saves_eight_words_and_gives_them_back(program):
+    """B1.5.6 to B1.5.8: the frame, EXC_RETURN, IPSR, and flags that survive the handler."""
+    world = program("""
+start:
+    movs r0, #10
+    movs r1, #11
+    movs r2, #12
+    movs r3, #13
+    mov r12, #22
+    mov lr, #33
+    cmp r0, r0          // Z
+    svc 0
+back:
+    say r0
+    mrs r0, ipsr
+    say r0
+    ite eq
+    moveq r0, #1
+    movne r0, #2
+    say r0
+    mov r0, sp
+    say r0
+    end
+svc:
+    mrs r0, ipsr
+    say r0
+    say lr
+    mov r4, sp
+    movs r5, #8
+1:  ldr r0, [r4], #4
+    say r0
+    subs r5, #1
+    bne 1b
+    movs r0, #99        // not what thread mode gets
+    bx lr
+""")
+    said = world.run()
+    number, back_to, *frame, kept, thread, flag, stack = said
+    assert (number, back_to) == (11, 0xFFFF_FFF9)
+    assert frame[:6] == [10, 11, 12, 13, 22, 33]
+    assert frame[7] >> 24 == 0x61  # Z and C of the comparison, T
+    assert frame[7] & 0x3FF == 0
+    assert world.core.read(frame[6] - 2, 2) == b"\x00\xdf"  # behind the SVC
+    assert (kept, thread, flag, stack) == (10, 0, 1, STACK)
+
+
+def test_a_stack_at_an_odd_word_is_aligned_and_comes_back(program):
+    """B1.5.7: bit 9 of the saved xPSR says so."""
+    said = program("""
+start:
+    sub sp, #4
+    svc 0
+    mov r0, sp
+    say r0
+    end
+svc:
+    mov r0, sp
+    say r0
+    ldr r0, [sp, #28]
+    and r0, #0x200
+    say r0
+    bx lr
+""").run()
+    assert said == [STACK - 40, 0x200, STACK - 4]
+
+
+def test_the_process_stack_is_left_for_the_main_one(program):
+    """B1.4.1, B1.5.8: EXC_RETURN ends in D, the frame is on the process stack."""
+    said = program("""
+start:
+    ldr r0, =0x20000400
+    msr psp, r0
+    movs r0, #2
+    msr control, r0
+    isb
+    svc 0
+    mov r0, sp
+    say r0
+    mrs r0, control
+    say r0
+    end
+svc:
+    say lr
+    mov r0, sp
+    say r0
+    mrs r0, psp
+    say r0
+    bx lr
+""").run()
+    assert said == [0xFFFF_FFFD, STACK, 0x2000_0400 - 32, 0x2000_0400, 2]
+
+
+def test_a_higher_priority_goes_first_and_in_between(program):
+    """B1.5.4: pending together, the lower number goes first; only a higher one interrupts."""
+    said = program("""
+start:
+    write 0xe000e400, 0x40208060    // priorities of irq 0 to 3: 0x60, 0x80, 0x20, 0x40
+    write 0xe000e100, 0xf
+    cpsid i
+    write 0xe000e200, 0x3           // 0 and 1 pend
+    movs r0, #1
+    say r0
+    cpsie i
+    movs r0, #2
+    say r0
+    end
+irq0:
+    movs r0, #100
+    say r0
+    write 0xe000e200, 0x4           // irq 2 is above
+    movs r0, #101
+    say r0
+    bx lr
+irq1:
+    movs r0, #110
+    say r0
+    bx lr
+irq2:
+    push {r0, lr}
+    movs r0, #120
+    say r0
+    write 0xe000e200, 0x8           // irq 3 is not
+    mrs r0, ipsr
+    say r0
+    pop {r0, pc}
+irq3:
+    movs r0, #130
+    say r0
+    bx lr
+""").run()
+    assert said == [1, 100, 120, 18, 130, 101, 110, 2]
+
+
+def test_basepri_holds_back_its_own_priority_and_lower_ones(program):
+    """B1.4.3."""
+    said = program("""
+start:
+    write 0xe000e400, 0x00002040    // irq 0: 0x40, irq 1: 0x20
+    write 0xe000e100, 0x3
+    movs r0, #0x40
+    msr basepri, r0
+    write 0xe000e200, 0x3
+    movs r0, #1
+    say r0
+    movs r0, #0
+    msr basepri, r0
+    movs r0, #2
+    say r0
+    end
+irq0:
+    movs r0, #100
+    say r0
+    bx lr
+irq1:
+    movs r0, #101
+    say r0
+    bx lr
+""").run()
+    assert said == [101, 1, 100, 2]
+
+
+def test_a_line_that_stays_up_interrupts_again(program):
+    """B3.4: level-sensitive; and a store that raises it is done once."""
+    world = program("""
+start:
+    write 0xe000e100, 0x2
+    movs r4, #0
+    write 0x40000008, 3             // irq 1 goes up
+    ldr r0, [r7]
+    say r0
+    end
+irq1:
+    adds r4, #1
+    say r4
+    cmp r4, #3
+    bne 1f
+    write 0x40000008, 2
+1:  bx lr
+""")
+    assert world.run() == [1, 2, 3, 2]
+
+
+def test_a_masked_interrupt_ends_a_sleep_and_is_taken_when_it_is_let_through(program):
+    """B1.5.19; SysTick of B3.3 counts down to 0 and begins again with the reload value."""
+    world = program("""
+start:
+    write 0xe000e014, 999           // 1000 clocks: 1 ms
+    write 0xe000e018, 0
+    write 0xe000e010, 7
+    cpsid i
+    wfi
+    movs r0, #1
+    say r0
+    cpsie i
+    isb
+    movs r0, #2
+    say r0
+    wfi
+    ldr r7, =0xe000e010
+    ldr r0, [r7]
+    lsrs r0, #16                    // COUNTFLAG, once
+    say r0
+    ldr r7, =0xe000e010
+    ldr r0, [r7]
+    lsrs r0, #16
+    say r0
+    end
+tick:
+    movs r0, #50
+    say r0
+    bx lr
+""")
+    assert world.run() == [1, 50, 2, 50, 1, 0]
+    assert world.ns == pytest.approx(2_000_000, abs=5000)
+
+
+FAULTS = {  # what is done, the bit of SHCSR that enables its handler, CFSR
+    "a read of nothing": ("ldr r1, =0x60000000\n ldr r1, [r1]", "bus", 1 << 17, 0x8200),
+    "a write to nothing": ("ldr r1, =0x60000000\n str r1, [r1]", "bus", 1 << 17, 0x0400),
+    "a write to flash": ("movs r1, #0\n str r1, [r1]", "bus", 1 << 17, 0x0400),
+    "a device that refuses": ("ldr r1, =0x4000000c\n ldr r1, [r1]", "bus", 1 << 17, 0x8200),
+    "no memory to run from": ("ldr r1, =0x30000001\n bx r1", "bus", 1 << 17, 0x0100),
+    "running a device": ("ldr r1, =0x40000001\n bx r1", "mem", 1 << 16, 0x0001),
+    "an undefined instruction": ("udf #0", "usage", 1 << 18, 0x10000),
+    "leaving Thumb": ("ldr r1, =0x100\n bx r1", "usage", 1 << 18, 0x20000),
+}
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_a_fault_has_its_handler_or_becomes_a_hard_fault(program, what):
+    """B1.5.14, B3.2.15; BFAR where it is valid."""
+    code, name, enable, cfsr = FAULTS[what]
+    look = """
+    mrs r0, ipsr
+    say r0
+    ldr r7, =0xe000ed28
+    ldr r0, [r7]
+    say r0
+    ldr r7, =0xe000ed2c
+    ldr r0, [r7]
+    say r0
+    end
+"""
+    number = {"mem": 4, "bus": 5, "usage": 6}[name]
+    own = program(f"start: write 0xe000ed24, {enable}\n {code}\n end\n{name}:{look}")
+    assert own.run() == [number, cfsr, 0]
+    hard = program(f"start: {code}\n end\nhard:{look}")
+    assert hard.run() == [3, cfsr, 1 << 30]
+    if cfsr & 0x8000:
+        assert own.scs.bfar == (0x4000_000C if "device" in what else 0x6000_0000)
+
+
+def test_a_fault_in_the_hard_fault_handler_locks_up(program):
+    """B1.5.15."""
+    with pytest.raises(LockupError):
+        program("start: udf #0\nhard: udf #0\n").run()
+
+
+def test_a_breakpoint_without_a_debugger_is_a_hard_fault(program):
+    """C1.6; HFSR.DEBUGEVT."""
+    world = program("start: bkpt 0\nhard: movs r0, #7\n say r0\n end\n")
+    assert world.run() == [7]
+    assert world.scs.hfsr == 1 << 31
+
+
+def test_a_program_that_touches_nothing_is_interrupted_all_the_same(program):
+    """Its time is this machine's here: somebody has to look at the clock."""
+    world = program("start: write 0xe000e100, 1\n movs r0, #1\n say r0\n b .\nirq0: end\n")
+    for _ in range(3):
+        world.core.between.append(lambda: None)
+        world.core.step(world.sleep, lambda: None)
+    world.scs.line(0, True)
+    world.core.poke(stop=False)
+    world.run()
+    assert world.ended
+
+
+def test_what_the_core_says_of_itself(program):
+    """B3.2.3, B3.5.1: a Cortex-M4 whose MPU has no regions."""
+    world = program("start: end\n")
+    assert world.scs.read(0xD00, 4) >> 4 & 0xFFF == 0xC24
+    assert world.scs.read(0xD90, 4) == 0
+    assert world.scs.read(system.AIRCR, 4) >> 16 == 0xFA05
