@@ -6,10 +6,12 @@ import base64
 import re
 
 # A block with headers, as of an encrypted key, is none here: it has a colon in it.
-_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----([\sA-Za-z0-9+/=]+)-----END \1-----")
-_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
-# What openssl-x509(1) reads and writes; behind a trusted one stands for what it is trusted.
-_CERTIFICATES = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
+# A line with more before or behind it is text: so is a block that somebody has commented out.
+_START = rb"^(?:\xef\xbb\xbf)?(-----BEGIN ([A-Z0-9 ]+)-----)[ \t\r]*$"
+_BLOCK = re.compile(_START + rb"([\sA-Za-z0-9+/=]+)^-----END \2-----[ \t\r]*$", re.MULTILINE)
+_BEGIN = re.compile(_START, re.MULTILINE)
+# Not a TRUSTED CERTIFICATE: it says for what it is trusted, or that it is not, which we would lose.
+_CERTIFICATES = (b"CERTIFICATE", b"X509 CERTIFICATE")
 SEQUENCE = b"\x30"  # the first byte of DER, and the figure 0 of a text
 
 
@@ -20,18 +22,18 @@ def is_der(data: bytes) -> bool:
 
 def kinds(data: bytes) -> list[str]:
     """What the blocks of a PEM file say that they are, whole or not: "private key"."""
-    return [b[1].decode().lower() for b in _BEGIN.finditer(data)]
+    return [b[2].decode().lower() for b in _BEGIN.finditer(data)]
 
 
 def certificates(data: bytes) -> list[bytes]:
     """The DER of each certificate in PEM. Raises `ValueError` for base64 that is none."""
-    found = [base64.b64decode(b[2]) for b in _BLOCK.finditer(data) if b[1] in _CERTIFICATES]
-    return [der[: _size(der)] for der in found]
+    return [_der(b) for b in _BLOCK.finditer(data) if b[2] in _CERTIFICATES]
 
 
 def private_keys(data: bytes) -> list[bytes]:
     """The blocks of private keys in PEM, as they are."""
-    return [b[0] for b in _BLOCK.finditer(data) if b[1].endswith(b"PRIVATE KEY")]
+    found = (b for b in _BLOCK.finditer(data) if b[2].endswith(b"PRIVATE KEY"))
+    return [data[b.start(1) : b.end()] for b in found]
 
 
 def decode(block: bytes) -> bytes:
@@ -39,9 +41,8 @@ def decode(block: bytes) -> bytes:
     match = _BLOCK.fullmatch(block)
     if match is None:
         raise ValueError("not a block of PEM")
-    return base64.b64decode(match[2])
+    return _der(match)
 
 
-def _size(der: bytes) -> int:
-    """Of the first element, of 256 to 65535 bytes, as certificates are."""
-    return 4 + int.from_bytes(der[2:4], "big") if der[1:2] == b"\x82" else len(der)
+def _der(block: re.Match[bytes]) -> bytes:
+    return base64.b64decode(b"".join(block[3].split()), validate=True)

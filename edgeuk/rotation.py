@@ -29,6 +29,7 @@ POINT, PROOF = 65, 64  # bytes; what follows is a signature by the device's key 
 LIMIT_S = 60.0  # the device connects anew, with back-off; with the old certificate, if need be
 
 AGAIN_S = 15.0  # ask again: longer than any processor needs for a key, which the next one replaces
+SAID_MAX = 200  # of what a device says: anybody who may publish there may be it
 
 Certify = Callable[[ec.EllipticCurvePublicKey], x509.Certificate]
 Tell = Callable[[str], None]
@@ -115,7 +116,7 @@ def rotate(
         certificate = certify(requested_key(name, request, known))
         client.publish(base + "set", certificate.public_bytes(serialization.Encoding.DER), qos=1)
         tell(f"{name}: has a new key, and its certificate is sent; waiting until it connects")
-        said = _wait(heard, "state", end, f"device `{name}`", _STATE).decode(errors="replace")
+        said = _text(_wait(heard, "state", end, f"device `{name}`", _STATE))
         tell(f"{name}: says `{said}`")
         return said
     except OSError as e:
@@ -164,6 +165,12 @@ def _client(via: Via, base: str, heard: Heard) -> mqtt.Client:
     return client
 
 
+def _text(said: bytes) -> str:
+    """Fit for a terminal, whoever sent it."""
+    text = said[:SAID_MAX].decode(errors="replace")
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
 def _wait(heard: Heard, wanted: str, end: float, who: str, silent: str) -> bytes:
     """`silent`: why it may be that nothing comes."""
     while True:
@@ -173,7 +180,7 @@ def _wait(heard: Heard, wanted: str, end: float, who: str, silent: str) -> bytes
             raise SilentError(f"{who} does not answer", hint=silent) from None
         if kind == wanted:
             return payload
-        said = payload.decode(errors="replace")
+        said = _text(payload)
         if kind == "closed" and wanted == "subscribed":  # later on, the next connection goes on
             hint = "does it know the CA of our certificate? Its log says why"
             raise DeviceError(f"{who} does not let us in: {said.lower()}", hint=hint)

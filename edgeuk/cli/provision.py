@@ -231,7 +231,8 @@ def _project(folder: Path, path: Path, authority: Authority) -> tuple[Project, b
         certificate = _check_fit(authority.certificate)
         return projects.adopt(folder, certificate, authority.source, ask_secret), True
     other = _authority_of(path)
-    elsewhere = other and other.exists() and other.resolve().parent != folder.resolve()
+    own = (folder / projects.CERTIFICATE).resolve()
+    elsewhere = other and other.exists() and other.resolve() != own
     if elsewhere and not authority.source:
         what = f"{path.name} has a CA: the images would take nothing from a new one"
         hint = "--folder FOLDER, where ca.toml says who signs for it; or --ca-cert and --ca-key"

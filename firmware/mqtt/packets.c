@@ -134,7 +134,7 @@ static uint8_t on_answer(struct mqtt_client *client, unsigned type, uint16_t id,
         return MQTT_PROTOCOL_ERROR;
     }
     if (type == MQTT_PUBCOMP) {
-        if (record->state == MQTT_SENT) {
+        if (record->state == MQTT_SENT || record->state == MQTT_QUEUED) {
             return MQTT_PROTOCOL_ERROR; // before PUBREC
         }
         // The only failure is "identifier not found": this PUBREL was a repetition (3.7.2.1).

@@ -129,6 +129,17 @@ def test_an_answer_amid_the_repetition_waits_for_its_end(device: Device, version
     assert sent(device.receive(ack(PUBREC, 1))) == ack(PUBREL, 1)
 
 
+def test_a_pubcomp_before_pubrec_is_an_error_after_a_reconnect_too(device: Device) -> None:
+    device.connect(5, "expiry=60")
+    device.publish(2, b"1")
+    device.do("closed -7")
+    device.do("advance 64000")
+    device.do("opened")
+    events = device.receive(connack(5, 1) + ack(PUBCOMP, 1))
+    assert "disconnected -6 130 0" in events  # 0x82: protocol error
+    assert device.number("pending")[0] == 1
+
+
 @BOTH
 def test_a_lost_session_repeats_as_new(device: Device, version: int) -> None:
     device.connect(version, "expiry=60")

@@ -28,7 +28,6 @@ every = "1s"
 CERTIFICATES = {
     "plain": ["x509"],
     "text": ["x509", "-text"],
-    "trusted": ["x509", "-trustout", "-addtrust", "clientAuth"],
 }
 
 
@@ -76,7 +75,7 @@ def made(tmp_path_factory):
     return folder, files["crt-der"], public
 
 
-FORMS = ("bag", "figure", "crlf", "bom", "old", "behind-key", "der", "plain", "text", "trusted")
+FORMS = ("bag", "figure", "crlf", "bom", "old", "behind-key", "der", "plain", "text")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -100,6 +99,46 @@ def test_a_key_is_found(made, form):
     assert public_der(project.read_key(path, lambda what: pytest.fail(what))) == public
     der = _der(path.read_bytes(), "key")
     assert public_der(serialization.load_der_private_key(der, None)) == public
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda block: b"# " + block,  # only its first line is commented out
+        lambda block: b"old: " + block,
+        lambda block: block.replace(b"-----\n", b"----- ours\n", 1),
+        lambda block: block.replace(
+            b"-----BEGIN CERTIFICATE", b"-----BEGIN TRUSTED CERTIFICATE", 1
+        ),
+    ],
+)
+def test_a_block_that_openssl_passes_over_is_passed_over(made, tmp_path, damage):
+    """The one behind it counts, as OpenSSL has it."""
+    folder, der, _ = made
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-keyout", "key.pem", "-days", "9", "-subj", "/CN=old", "-out", "old.pem",
+            folder=tmp_path)  # fmt: skip
+    old, path = (tmp_path / "old.pem").read_bytes(), tmp_path / "both.pem"
+    path.write_bytes(damage(old) + (folder / "crt.pem").read_bytes())
+    said = openssl("x509", "-in", "both.pem", "-outform", "DER", folder=tmp_path)
+    (found,) = read_certificates(tmp_path, path.name)
+    assert said == der == found.public_bytes(serialization.Encoding.DER)
+
+
+def test_a_rejected_authority_is_not_taken_as_a_trusted_one(made, tmp_path):
+    folder, _, _ = made
+    words = ["x509", "-in", "crt.pem", "-addreject", "serverAuth", "-trustout"]
+    (tmp_path / "ca.pem").write_bytes(openssl(*words, folder=folder))
+    with pytest.raises(UsageError, match="no certificate, but trusted certificate"):
+        project.read_ca(tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize("extra", [b"AA==AAAA", b"A"])
+def test_base64_that_openssl_refuses_is_refused(made, extra):
+    folder, _, _ = made
+    crt = (folder / "crt.pem").read_bytes()
+    with pytest.raises(ValueError, match=r"base64|padding|data"):
+        pem.certificates(crt.replace(b"-----END", extra + b"\n-----END"))
 
 
 def test_a_file_without_a_certificate_says_what_it_has(made, tmp_path):

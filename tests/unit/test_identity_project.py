@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
+from edgeuk import rotation
 from edgeuk.catalog import load_catalog
 from edgeuk.cli import flash
 from edgeuk.cli.app import run
@@ -605,6 +606,19 @@ def test_no_second_ca_is_made_beside_the_one_of_the_gateway_file(project, capsys
     assert not Path("other").exists()
 
 
+def test_a_ca_of_another_name_in_the_folder_is_the_one_of_the_gateway_file_too(project, capsys):
+    assert run(["provision"]) == 0
+    Path("identity/ca.crt").rename("identity/root.crt")
+    for path in Path("identity").glob("ca.*"):
+        path.unlink()
+    text = Path("gateway.toml").read_text()
+    assert "identity/ca.crt" in text
+    Path("gateway.toml").write_text(text.replace("identity/ca.crt", "identity/root.crt"))
+    assert run(["provision", "gw-1"]) == 2
+    assert "gateway.toml has a CA" in capsys.readouterr().err
+    assert not Path("identity/ca.crt").exists()
+
+
 def test_the_next_step_is_what_is_to_be_done_next(project, capsys):
     def step(*words):
         assert run(["provision", *words]) == 0
@@ -769,3 +783,10 @@ def test_what_is_flashed_is_encrypted_with_the_boards_own_key(project, monkeypat
     for board, encrypted in (("rpi4", True), ("imx6ul-evk", False)):
         work = flash._work(Path("gateway.toml"), board, device, None, None)
         assert newest(work.config, device_key=OTP).encrypted is encrypted
+
+
+def test_what_a_device_says_is_fit_for_a_terminal():
+    """Whoever may publish where devices do may have said it."""
+    said = rotation._text(b"\x1b[2J\x1b]0;owned\x07" + b"x" * 1000)
+    assert said.isprintable()
+    assert len(said) == rotation.SAID_MAX
