@@ -45,6 +45,7 @@ class Prop:
     cls: str = ""  # type `device`: the class that the device must be of
     clock: str = ""  # the property that this rate is made from, by a division by one of
     divide: tuple[int, int] = (0, 0)  # least to most; both 0 without `clock`
+    step: int = 1  # of what it is a multiple
 
 
 def check_props(
@@ -111,6 +112,10 @@ def _check_value(table: Table, name: str, value: Any, prop: Prop) -> Any:
         shown = form.format(value)
         table.fault("E0204", f"`{name}` must be {limit}{after}, not {shown}", name)
         return None
+    if prop.step > 1 and value % prop.step:
+        what = f"`{name}` must be a multiple of {prop.step:,}{after}, not {value:,}"
+        table.fault("E0204", what, name)
+        return None
     return value
 
 
@@ -151,7 +156,8 @@ def read_props(table: Table) -> dict[str, Prop]:
             table.fault("E0207", what, name, of_key=True, hint=hint)
         kind = sub.choice("type", tuple(PROP_TYPES))
         if not kind:
-            sub.close(known=("type", "default", "min", "max", "choices", "unit", "clock", "divide"))
+            rest = ("default", "min", "max", "choices", "unit", "clock", "divide", "step")
+            sub.close(known=("type", *rest))
             continue
         low, high = _bound(sub, "min", kind), _bound(sub, "max", kind)
         choices = tuple(sub.typed("choices", list) or ())
@@ -164,8 +170,9 @@ def read_props(table: Table) -> dict[str, Prop]:
                 default = None
         cls = sub.choice("class", CLASSES, "") if kind == "device" else ""
         clock, divide = _rate(sub, table.data)
+        step = sub.integer("step", 1, low=1, high=2**32 - 1) if kind == "u32" else 1
         sub.close()
-        props[name] = Prop(kind, default, low, high, choices, free.unit, cls, clock, divide)
+        props[name] = Prop(kind, default, low, high, choices, free.unit, cls, clock, divide, step)
     return props
 
 

@@ -76,7 +76,7 @@ def debug(
         raise UsageError("--broker or --probe, not both", hint="a board knows its own broker")
     project, image = load_image(gateway, board, device)
     if image.board.qemu is None and image.board.cpu != "host" and not probe:
-        what = f"nothing here runs an image of board `{image.board.name}`"
+        what = f"nothing here debugs an image of board `{image.board.name}`"
         raise UsageError(what, hint="--probe ID for the board itself, or --probe virtual")
     need_tools(image, qemu=not probe)
     program = find_gdb(gdb, "" if image.board.cpu == "host" else image.cpu.target)

@@ -15,6 +15,7 @@ from edgeuk.emulation.system import SystemControl
 END = 0xFFFFFFFF  # no program gets there
 WFI = 0xBF30
 WIDE_ACCESSES = (0x74, 0x7C)  # of 32 bits, by the first seven (A5.3)
+TRIES_MAX = 1000  # to end an instruction
 
 
 class Core(Exceptions):
@@ -26,6 +27,8 @@ class Core(Exceptions):
         self.stopped = False
         self._started = 0  # where Unicorn last was
         self._attention = threading.Event()
+        self._counting = False  # instructions: not to be stopped
+        self._pair: tuple[int, int, int] | None = None  # address, register, what it was
         self.map(system.BASE, system.SIZE, scs)
         self._uc.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
 
@@ -36,6 +39,10 @@ class Core(Exceptions):
             self._uc.hook_add(
                 unicorn.UC_HOOK_CODE, self._on_unmasked, None, address + at, address + at
             )
+        for at in _overwriting(data):
+            for where, hook in ((at, self._on_pair), (at + 4, self._on_pair_done)):
+                place = address + where
+                self._uc.hook_add(unicorn.UC_HOOK_CODE, hook, None, place, place)
 
     def reset(self) -> None:
         """B1.5.5: the stack pointer and the entry come from the vector table."""
@@ -56,13 +63,17 @@ class Core(Exceptions):
         """From another thread: the clock and what came want attention; `stop`: even of a program
         that touches no register."""
         self._attention.set()
-        if stop:
+        if stop and not self._counting:
             self._uc.emu_stop()
 
     def first(self, instructions: int) -> None:
         """Just so many, out of reset."""
         self._uc.ctl_flush_tb()
-        self._execute(instructions)
+        self._counting = True
+        try:
+            self._execute(instructions)
+        finally:
+            self._counting = False
         self._uc.ctl_flush_tb()
 
     def step(self, sleep: Callable[[], None], outside: Callable[[], None]) -> None:
@@ -97,12 +108,20 @@ class Core(Exceptions):
 
     def _finish(self) -> None:
         """The instruction that was left without its end: exceptions come after it."""
-        one = self._halfword(self._pc)
+        at, done = self._pc, self._done
+        one = self._halfword(at)
+        self._done = None
         if 0x5000 <= one < 0xA000 or 0xC000 <= one < 0xD000 or one >> 9 in WIDE_ACCESSES:
             size = 4 if one >> 11 in (0x1D, 0x1F) else 2
-            self._uc.ctl_remove_cache(self._pc, self._pc + size)
-            self._execute(0, self._pc + size)
-        self._done = None
+            for _ in range(TRIES_MAX):  # a stop from outside may come before it has begun
+                self._done = done
+                self._uc.ctl_remove_cache(at, at + size)
+                self._execute(0, at + size)
+                done = self._last or done
+                if self._pc != at or self.stopped:
+                    break
+            if self._pc == at + size:
+                self._done = None
 
     def _execute(self, count: int, until: int = END) -> bool:
         """Whether it ended with a WFI."""
@@ -111,12 +130,14 @@ class Core(Exceptions):
         if not self.get(arm.UC_ARM_REG_XPSR) & XPSR_T:
             self._usage(INVSTATE)
             return False
-        error = 0
+        error, self._pair = 0, None
         try:
             self._uc.emu_start(started | 1, until, count=count)
         except unicorn.UcError as e:
             error = e.errno
         self._pc = self.get(arm.UC_ARM_REG_PC) & ~1
+        if self._pair and self._pair[0] == self._pc:
+            self.set(*self._pair[1:])  # it is executed again, from the start
         waits = self._pc != started and self._halfword(self._pc - 2) == WFI
         ended = waits or error or self._fault or self._exception
         self._done = None if ended else self._last
@@ -129,6 +150,13 @@ class Core(Exceptions):
     def _on_exception(self, _uc: Any, number: int, _: Any) -> None:
         self._exception = number
         self._uc.emu_stop()
+
+    def _on_pair(self, _uc: Any, address: int, _size: int, _: Any) -> None:
+        register = arm.UC_ARM_REG_R0 + (self._halfword(address) & 15)
+        self._pair = (address, register, self.get(register))
+
+    def _on_pair_done(self, *_: Any) -> None:
+        self._pair = None
 
     def _on_unmasked(self, _uc: Any, address: int, _size: int, _: Any) -> None:
         """Behind an instruction that lets interrupts through: before the next one."""
@@ -151,3 +179,13 @@ def _unmasking(data: bytes) -> list[int]:
         elif one & 0xFFF0 == 0xF380 and two & 0xF0FF in (0x8010, 0x8011, 0x8012, 0x8013):
             found.append(at + 4)
     return found
+
+
+def _overwriting(data: bytes) -> list[int]:
+    """Offsets of LDRD whose first register is its base: a stop in its middle leaves it without."""
+    return [
+        at
+        for at in range(0, len(data) - 3, 2)
+        if int.from_bytes(data[at : at + 2], "little") & 0xFF70 == 0xE950
+        and data[at] & 15 == data[at + 3] >> 4
+    ]

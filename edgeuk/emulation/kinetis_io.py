@@ -177,7 +177,7 @@ class Watchdog(Bank):
     }
     WDOGEN, CLKSRC, ALLOWUPDATE = 1, 2, 0x10
     CONFIGURING = 256  # bus clocks, in which it can be set up after it was unlocked
-    SLACK_NS = 2_000_000  # this machine's: a model cannot count clocks
+    SLACK_NS = 200_000_000  # this machine's: a model cannot count clocks
 
     def __init__(self, wiring: Wiring, reset: Callable[[], None]) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
-"""The board in QEMU, or as a process: power, reset, network, sensors, pins and hanging from
-outside."""
+"""The board in QEMU, in a model of our own or as a process: power, reset, network, sensors, pins and
+hanging from outside."""
 
 import socket
 import tempfile
@@ -18,7 +18,8 @@ from edgeuk.hil.target import Job, Target
 from edgeuk.hil.wiring import WiredSensor, Wiring
 from edgeuk.probe.engine import EngineError
 from edgeuk.probe.gdb import Gdb
-from edgeuk.run import emulator
+from edgeuk.run import emulated, emulator
+from edgeuk.run.emulated import Emulated
 from edgeuk.run.host import Host
 from edgeuk.run.process import Process
 from edgeuk.run.qemu import Qemu
@@ -62,6 +63,9 @@ class QemuTarget(Target):
     def check(cls, board: Board, wiring: Wiring) -> None:
         if board.cpu == "host":
             return
+        if board.unicorn:
+            emulated.check()
+            return
         if board.qemu is None:
             what = f"board `{board.name}` has no [run.qemu]: it does not run in QEMU"
             raise DeviceError(what, hint="--target probe, or another board")
@@ -83,8 +87,12 @@ class QemuTarget(Target):
         self.console.start("power on")
         machine: Process
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="ek-")))
-        if job.board.qemu is None:
-            machine = Host(job.image.image, blob, on_line=self.console.feed)
+        feed = self.console.feed
+        if job.board.unicorn:
+            image = job.image.image
+            machine = Emulated(job.board, image, blob, netdev=net.netdev, on_line=feed)
+        elif job.board.qemu is None:
+            machine = Host(job.image.image, blob, on_line=feed)
         else:
             machine = Qemu(
                 job.board,
@@ -92,12 +100,14 @@ class QemuTarget(Target):
                 blob,
                 netdev=net.netdev,
                 extra=[*self._extra(bool(net.netdev)), *job.wiring.qemu_args],
-                on_line=self.console.feed,
+                on_line=feed,
             )
         if is_serial(job.board):
             port, topic = int(job.values["mqtt.port"]), job.values["mqtt.topic"]
             machine.text_of = self._stack.enter_context(Bridge("127.0.0.1", port, topic)).feed
         self._stack.enter_context(machine)
+        if isinstance(machine, Emulated):
+            machine.qmp("set-action", reboot="reset")
         if isinstance(machine, Qemu):
             try:
                 machine.qmp("query-status")
@@ -132,7 +142,9 @@ class QemuTarget(Target):
 
     def reset(self) -> None:
         self.need("reset")
-        machine = self._qemu("reset")
+        machine = self._machine if self.job.board.unicorn else self._qemu("reset")
+        if not isinstance(machine, Qemu | Emulated):
+            raise DeviceError("the board is switched off", hint="board.on() first")
         self.console.start("reset")
         machine.qmp("system_reset")
 
@@ -246,8 +258,11 @@ class QemuTarget(Target):
         return answer[2:].strip() or "0"
 
     def _qemu(self, part: str) -> Qemu:
-        if self.job.board.qemu is None:
-            self.lacks(part, f"board {self.job.board.name} is a process: it has no {part}")
+        board = self.job.board
+        if board.unicorn:
+            self.lacks(part, f"board {board.name} is not in QEMU, but in a model without {part}")
+        if board.qemu is None:
+            self.lacks(part, f"board {board.name} is a process: it has no {part}")
         if not isinstance(self._machine, Qemu):
             raise DeviceError("the board is switched off", hint="board.on() first")
         return self._machine

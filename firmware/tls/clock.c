@@ -1,15 +1,17 @@
 // clock.c: the time of day for validity periods. A device that does not know it (no clock chip, no
 // answer of a time server) goes by a lower bound: it cannot be earlier than when its image was
-// built, or when its own certificate became valid. Nor does one whose clock is behind that.
+// built, or when its own certificate became valid. Nor does one whose clock is behind that. The
+// bound is kept as one of the time of boot: of what comes later the time since boot is taken off.
 #include "ek/clock.h"
 #include <string.h>
 #include "internal.h"
 #include "mbedtls/platform_time.h"
 #include "mbedtls/platform_util.h"
 
-static int64_t certificates_s; // when the newest became valid
+static int64_t certificates_s; // when it booted, by the newest
 
 void tls_clock_floor(int64_t unix_s) {
+    unix_s -= (int64_t)(ek_clock_us() / 1000000);
     certificates_s = unix_s > certificates_s ? unix_s : certificates_s;
 }
 
@@ -17,9 +19,8 @@ static bool told(int64_t *now_s) {
     int64_t boot_ms = 0, since_s = (int64_t)(ek_clock_us() / 1000000);
     int64_t floor_s = certificates_s > tls_built_s ? certificates_s : tls_built_s;
     bool known = ek_clock_boot_unix_ms(&boot_ms);
-    int64_t told_s = (int64_t)((uint64_t)boot_ms / 1000) + since_s;
-    known = known && told_s >= floor_s;
-    *now_s = known ? told_s : floor_s + since_s;
+    known = known && boot_ms >= floor_s * 1000;
+    *now_s = since_s + (known ? (int64_t)((uint64_t)boot_ms / 1000) : floor_s);
     return known;
 }
 

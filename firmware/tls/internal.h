@@ -16,7 +16,7 @@ struct heap_stats {
 };
 extern struct heap_stats tls_heap;
 
-// clock.c: it is later than this.
+// clock.c: by now it is later than this.
 void tls_clock_floor(int64_t unix_s);
 // Whether the time of day comes from somewhere, not from the floor.
 bool tls_clock_known(void);
@@ -36,10 +36,13 @@ enum { TLS_SIGNATURE_MAX = 72 };
 bool tls_identity_sign(const uint8_t digest[32], uint8_t out[TLS_SIGNATURE_MAX], size_t *len);
 
 // resume.c: tickets. Offer: the one that is kept, which is gone then. Check: before each step of a
-// handshake; 0, or mbedTLS's error. Keep: that of a connection that stood, before it is freed.
+// handshake; 0, or mbedTLS's error. Came: whether that is what reading said, which is noted. Spoil:
+// nothing of this connection is to be kept. Keep: that of one that stood, before it is freed.
 void tls_ticket_enable(struct mbedtls_ssl_config *conf);
 bool tls_ticket_offer(struct mbedtls_ssl_context *ssl);
 int tls_ticket_check(struct mbedtls_ssl_context *ssl);
+bool tls_ticket_came(int result);
+void tls_ticket_spoil(void);
 void tls_ticket_forget(void);
 void tls_ticket_keep(struct mbedtls_ssl_context *ssl);
 

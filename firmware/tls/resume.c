@@ -10,9 +10,11 @@
 #include "internal.h"
 
 #if EK_TLS_TICKET_BYTES > 0
+enum { DAY_S = 86400 };
+
 static mbedtls_ssl_session *kept; // of a connection that is over
 static bool offered;
-static bool fit_12; // in TLS 1.2 the session may be kept
+static bool fit; // the session may be kept
 
 void tls_ticket_forget(void) {
     if (kept) {
@@ -27,9 +29,17 @@ void tls_ticket_enable(struct mbedtls_ssl_config *conf) {
         conf, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
 }
 
+// TLS 1.2: a day after the handshake that made its keys, however often they were resumed (RFC 5246,
+// F.1.4). In 1.3 the server says how long, and mbedTLS goes by it.
+static bool is_old(const mbedtls_ssl_session *session) {
+    return EK_TLS_COMPATIBLE && session->tls_version == MBEDTLS_SSL_VERSION_TLS1_2 &&
+           (uint64_t)(tls_time(NULL) - session->start) > DAY_S;
+}
+
 bool tls_ticket_offer(struct mbedtls_ssl_context *ssl) {
-    offered = kept && tls_identity_verifies_still() && mbedtls_ssl_set_session(ssl, kept) == 0;
-    fit_12 = false;
+    offered = kept && !is_old(kept) && tls_identity_verifies_still() &&
+              mbedtls_ssl_set_session(ssl, kept) == 0;
+    fit = false;
     tls_ticket_forget();
     return offered;
 }
@@ -50,23 +60,27 @@ int tls_ticket_check(struct mbedtls_ssl_context *ssl) {
                                              MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
         return MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE;
     }
-    fit_12 = bound && resumed == offered;
+    fit = bound && resumed == offered;
 #else
     (void)ssl;
 #endif
     return 0;
 }
 
-static bool is_fit(const mbedtls_ssl_session *session, bool is_13) {
-    return session->ticket ? session->ticket_len <= EK_TLS_TICKET_BYTES && (is_13 || fit_12)
-                           : !is_13 && fit_12 && session->id_len > 0;
+// The session of a resumed connection has the offered ticket in it until a new one comes.
+bool tls_ticket_came(int result) {
+    bool came = result == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET;
+    fit = fit || came;
+    return came;
 }
+
+void tls_ticket_spoil(void) { fit = false; }
 
 // Takes the session out of a connection that ends.
 void tls_ticket_keep(struct mbedtls_ssl_context *ssl) {
     mbedtls_ssl_session *session = ssl->session;
-    bool is_13 = mbedtls_ssl_get_version_number(ssl) == MBEDTLS_SSL_VERSION_TLS1_3;
-    if (session && is_fit(session, is_13)) {
+    if (session && fit &&
+        (session->ticket ? session->ticket_len <= EK_TLS_TICKET_BYTES : session->id_len > 0)) {
         tls_ticket_forget();
         kept = session;
         ssl->session = NULL;
@@ -86,6 +100,13 @@ int tls_ticket_check(struct mbedtls_ssl_context *ssl) {
     (void)ssl;
     return 0;
 }
+
+bool tls_ticket_came(int result) {
+    (void)result;
+    return false;
+}
+
+void tls_ticket_spoil(void) {}
 
 void tls_ticket_keep(struct mbedtls_ssl_context *ssl) { (void)ssl; }
 #endif

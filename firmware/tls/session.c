@@ -139,7 +139,11 @@ int tls_session_fault(int error) {
         session.no_pss = !session.no_pss && error == MBEDTLS_ERR_SSL_ILLEGAL_PARAMETER &&
                          mbedtls_ssl_get_version_number(&tls_ssl) == MBEDTLS_SSL_VERSION_TLS1_2;
     }
-    return tls_report(&tls_ssl, session.host, error, no_memory());
+    int status = tls_report(&tls_ssl, session.host, error, no_memory());
+    if (status != EK_ECLOSED && status != EK_EIO) { // an alert or what deserves one: RFC 8446, 6.2
+        tls_ticket_spoil();
+    }
+    return status;
 }
 
 void tls_session_end(bool stood) {

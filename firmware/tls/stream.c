@@ -78,10 +78,6 @@ static void shake(void) {
     tls.outer->events->opened(tls.outer->arg);
 }
 
-static bool is_ticket(int result) {
-    return EK_TLS_TICKET_BYTES > 0 && result == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET;
-}
-
 // A record of what is staged. 0, or the error that ended the connection.
 static int flush(void) {
     while (tls.staged > 0) {
@@ -108,7 +104,7 @@ static void carry(void) {
     if (result > 0) {
         tls.due = true;
         tls.outer->events->received(tls.outer->arg, piece, (size_t)result);
-    } else if (is_ticket(result) || result == 0) {
+    } else if (tls_ticket_came(result) || result == 0) {
         tls.due = true; // the ticket is in the session now; a record without data is nothing
     } else if (!waits(result)) {
         end(tls_session_fault(result));

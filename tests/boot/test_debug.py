@@ -209,7 +209,7 @@ def test_a_place_that_is_not_there_is_said_and_nothing_runs(gateway):
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["--board", "frdm-k64f"], "nothing here runs an image of board `frdm-k64f`"),
+        (["--board", "frdm-k64f"], "nothing here debugs an image of board `frdm-k64f`"),
         (["--board", "x86-pc", "--probe", "x"], "has no chip in [flash] that a probe could debug"),
         (["--broker", "x", "--probe", "x"], "--broker or --probe, not both"),
         (["--gdb", "nogdb"], "--gdb nogdb: no such program [E0833]"),

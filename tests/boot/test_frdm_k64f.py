@@ -261,7 +261,13 @@ def test_edgeuk_run_ends_with_ctrl_c_and_leaves_nothing_behind(tmp_path):
     (tmp_path / "gateway.toml").write_text(HEAD + GATEWAY)
     command = [sys.executable, "-m", "edgeuk", "run", "--board", BOARD]
     with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what it puts into the background with SIGINT ignored; we inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as run:
         assert run.stdout is not None
         line = next(line for line in run.stdout if "m/s2" in line)

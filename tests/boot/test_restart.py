@@ -11,7 +11,12 @@ import pytest
 from boot_rig import HURRIED, catalog_with, collect, function_at, readings
 
 TIMEOUT_S = 8  # kernel/watchdog.c
-DOG = {"x86-pc": ("-device", "i6300esb", *HURRIED), "imx6ul-evk": HURRIED, "frdm-k64f": ()}
+DOG = {
+    "x86-pc": ("-device", "i6300esb", *HURRIED),
+    "imx6ul-evk": HURRIED,
+    "imx8mp-evk": HURRIED,
+    "frdm-k64f": (),
+}
 SENSOR = """
 [[sensor]]
 name = "broken"

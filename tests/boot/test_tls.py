@@ -16,6 +16,7 @@ from boot_rig import HEAD, LIMIT_S, NETWORKED, TOPIC, WAVE, Built
 
 from edgeuk import senml
 from edgeuk.build import build
+from edgeuk.cache import write_changed
 from edgeuk.catalog import find_board, load_catalog
 from edgeuk.gateway import load_gateway
 from edgeuk.resolve import resolve
@@ -130,9 +131,9 @@ def pki(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """Builds a board's image, each once: with the heap that it needs and a tenth more, so that it
-    shows who takes more; or as it is shipped, or with sizes that are said."""
+def images(shared):
+    """Builds a board's image, each once for all workers: with the heap that it needs and a tenth
+    more, so that it shows who takes more; or as it is shipped, or with sizes that are said."""
     known = {}
     catalog = load_catalog()
 
@@ -141,10 +142,10 @@ def images(tmp_path_factory):
         more = more if more is not None else LIGHT * (board == VIRT)
         key = (board, weak, more, shipped, *sizes.items())
         if key not in known:
-            folder = tmp_path_factory.mktemp("gateway")
+            folder = shared / f"tls-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
             path = folder / "gateway.toml"
             head = HEAD.replace("[mqtt]", f"{weak}[mqtt]").replace("mqtt://", "mqtts://")
-            path.write_text(head + WAVE + more)
+            write_changed(path, (head + WAVE + more).encode())
             found = find_board(catalog, board)
             found = replace(found, sizes={**found.sizes, **sizes})
             image = resolve(load_gateway(path, catalog), found, catalog)

@@ -4,6 +4,7 @@ the test's, at 0x40000000. Time is the test's own."""
 
 import subprocess
 import sys
+import threading
 
 import pytest
 from elftools.elf.elffile import ELFFile
@@ -392,6 +393,47 @@ def test_a_program_that_touches_nothing_is_interrupted_all_the_same(program):
     world.core.poke(stop=False)
     world.run()
     assert world.ended
+
+
+def test_a_stop_at_any_time_repeats_and_loses_nothing(program):
+    """Unicorn stops behind an access, in the middle of its instruction, which is then run again: a
+    register is not written twice, and LDRD into its own base still has its base."""
+    count = 20_000
+    world = program(f"""
+    start: ldr r9, =0x20000100
+        ldr r1, =0x11111111
+        strd r1, r1, [r9]
+        ldr r8, ={count}
+        movs r4, #0
+    loop: mov r0, r9
+        adds r4, #1
+        ldrd r0, r1, [r0]
+        say r4
+        cmp r4, r8
+        bne loop
+        end
+    .ltorg
+    hard: ldr r0, =0xfa17
+        say r0
+        end
+    """)
+    over = threading.Event()
+
+    def poke():
+        while not over.wait(0.00005):
+            world.core.poke(stop=True)
+
+    thread = threading.Thread(target=poke)
+    thread.start()
+    try:
+        for _ in range(100 * count):
+            if world.ended:
+                break
+            world.core.step(world.sleep, lambda: None)
+    finally:
+        over.set()
+        thread.join()
+    assert world.said == list(range(1, count + 1))
 
 
 def test_what_the_core_says_of_itself(program):

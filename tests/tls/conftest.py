@@ -1,5 +1,6 @@
 """One device image and one set of certificates for all tests of TLS."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -10,6 +11,7 @@ from tls_pki import CLIENT, Pki
 from tls_rig import Device
 
 from edgeuk.build import build
+from edgeuk.cache import write_changed
 from edgeuk.catalog import find_board, load_catalog
 from edgeuk.gateway import load_gateway
 from edgeuk.manifest import load_component
@@ -60,18 +62,18 @@ def with_heap(sizes: dict[str, int]) -> dict[str, int]:
 
 
 @pytest.fixture(scope="session")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def images(shared: Path) -> Callable[..., Path]:
     """The device's program for `tls`, lines of the gateway file, and sizes of the board; built once
-    each."""
+    each, for all workers."""
     catalog = load_catalog()
     known: dict[tuple[object, ...], Path] = {}
 
     def get(tls: str = "", top: str = "", **sizes: int) -> Path:
         key = (tls, top, *sizes.items())
         if key not in known:
-            folder = tmp_path_factory.mktemp("image")
+            folder = shared / f"tls-host-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
             path = folder / "gateway.toml"
-            path.write_text(GATEWAY.format(tls=tls, top=top))
+            write_changed(path, GATEWAY.format(tls=tls, top=top).encode())
             board = find_board(catalog, "host")
             board = replace(board, sizes=with_heap({**board.sizes, **sizes}) | sizes)
             image = resolve(load_gateway(path, catalog), board, catalog)

@@ -1,7 +1,10 @@
 """The compatible profile: TLS 1.2 and RSA, and what is refused there all the same."""
 
+import os
 import socket
 import ssl
+import struct
+import time
 
 import pytest
 from tls_rig import (
@@ -11,6 +14,7 @@ from tls_rig import (
     SServer,
     Tap,
     TlsBroker,
+    read_packet,
     server_context,
     wait_until,
 )
@@ -244,6 +248,57 @@ def test_a_session_of_1_2_does_not_outlive_the_certificate(device, old):
         got = one.go(broker.port)
     assert (got.connected, got.resumptions) == (0, 1), got.text
     assert "its certificate has expired" in got.text
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_of_1_2_is_offered_for_a_day(device, old, version):
+    """RFC 5246, F.1.4: from the handshake that made its keys. One of 1.3 for as long as the server
+    says, by the time since boot."""
+    old.maximum_version = version
+    now, hour = int(time.time()), 3600
+    with TlsBroker(old) as broker:
+        one = device(PROFILE)
+        for after in (0, 23 * hour, 25 * hour, 26 * hour, hour):  # the last by a clock set back
+            one.set_time(now + after)
+            got = one.go(broker.port, hold=False)
+            assert got.connected == 1, got.text
+    is_13 = version == ssl.TLSVersion.TLSv1_3
+    assert reused(broker) == [False, True, is_13, True, is_13]
+
+
+def garbage(stream):
+    os.write(stream.fileno(), b"\x17\3\3\0\x20" + bytes(32))
+
+
+def reset(stream):
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.close()
+
+
+ENDS = {  # -> whether the session may be resumed then
+    "close_notify": (lambda stream: None, True),
+    "end": (lambda stream: stream.shutdown(socket.SHUT_RDWR), True),
+    "reset": (reset, True),
+    "wrong_record": (garbage, False),
+}
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("name", ENDS)
+def test_a_session_that_ended_badly_is_not_resumed(device, old, name, version):
+    """RFC 5246, 7.2.2, RFC 8446, 6.2. An alert to us: test_tls_liars.py."""
+    end, again = ENDS[name]
+
+    def after(stream: ssl.SSLSocket) -> None:
+        read_packet(stream)  # SUBSCRIBE: CONNACK has been read
+        end(stream)
+
+    old.maximum_version = version
+    with TlsBroker(old, after) as broker:
+        got = device(PROFILE).go(broker.port, count=2)
+    assert (got.connected, got.resumptions) == (2, int(again)), got.text
+    assert got.refusals == ({} if again else {"protocol": 2}), got.text
+    assert reused(broker) == [False, again]
 
 
 def test_a_server_that_has_forgotten_gets_a_full_handshake_and_then_1_3(device, pki, old):

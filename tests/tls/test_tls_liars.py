@@ -400,6 +400,21 @@ def test_what_comes_after_the_handshake_is_looked_at_too(device, pki, name):
     assert got.clean, got.text
 
 
+def test_a_ticket_is_not_kept_when_the_server_ends_it_by_an_alert(device, pki):
+    """RFC 8446, 6.2."""
+    give = LATER["tickets"][0]
+
+    def refuse(server):
+        give(server)
+        server.stream.sendall(server.server.seal(ALERT, b"\2\x28"))
+
+    with Liar(pki, give) as good, Liar(pki, refuse) as liar:
+        one = device()
+        assert one.go(good.port, hold=False).live > 0
+        got = one.go(liar.port)
+    assert (got.handshakes, got.live, got.refusals) == (2, 0, {"alert": 1}), got.text
+
+
 def test_a_ticket_does_not_make_an_impostor_a_friend(device, pki):
     """Who takes the ticket of another server but does not know what is in it gets nowhere, nor does
     one who goes on as if there were none, with a certificate that will not do."""

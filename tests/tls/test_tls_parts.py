@@ -74,12 +74,17 @@ TIMES = [
     ((1000, 0, 0), f"1000 {BOUND}"),
     ((1000, 0, 50), f"1050 {BOUND}"),  # the bound goes on with the time since boot
     ((900, 0, 50), f"1050 {BOUND}"),  # it is never lowered
-    ((2000, 0, 50), f"2050 {BOUND}"),
+    ((2000, 0, 50), f"2000 {BOUND}"),  # one that comes after 50 seconds
+    ((2000, 0, 60), f"2010 {BOUND}"),
     ((0, 5000, 60), f"5000 {CLOCK}"),
-    ((0, 1500, 60), f"2060 {BOUND}"),  # a clock that is behind the bound is not believed
-    ((6000, 5000, 60), f"6060 {BOUND}"),
-    ((6000, 0, 70), f"6070 {BOUND}"),
+    ((0, 1500, 60), f"2010 {BOUND}"),  # a clock that is behind the bound is not believed
+    ((0, 2009, 60), f"2010 {BOUND}"),
+    ((0, 2010, 60), f"2010 {CLOCK}"),
+    ((6000, 5000, 60), f"6000 {BOUND}"),
+    ((6000, 0, 70), f"6010 {BOUND}"),
+    ((0, 10, 80), f"6020 {BOUND}"),  # by which it would have booted before 1970
     ((0, 4102444800, 80), f"4102444800 {CLOCK}"),  # 2100
+    ((17_286_100, 0, 17_280_000), f"17286100 {BOUND}"),  # one that comes after 200 days
 ]
 
 

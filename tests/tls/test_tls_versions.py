@@ -51,6 +51,16 @@ def test_resumed_connections_take_no_memory_either(device, broker):
     assert [session[2] for session in broker.sessions] == [False] + [True] * 54
 
 
+def test_a_ticket_is_offered_once(device, broker):
+    """RFC 8446, C.4: also where the server sends no new one."""
+    one = device()
+    assert one.go(broker.port, hold=False).connected == 1
+    broker.context.num_tickets = 0
+    got = one.go(broker.port, count=3, hold=False)
+    assert (got.connected, got.resumptions, got.live) == (3, 1, 0), got.text
+    assert [session[2] for session in broker.sessions] == [False, True, False, False]
+
+
 def test_a_ticket_does_not_outlive_the_certificate(device, broker):
     one = device()
     got = one.go(broker.port, count=2, hold=False)

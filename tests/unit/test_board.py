@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from edgeuk.board import SIZES, Qemu, Region, load_board
-from edgeuk.catalog import find_board, load_catalog
-from edgeuk.errors import UsageError
+from edgeuk.catalog import check_board, find_board, load_catalog
+from edgeuk.errors import ConfigError, UsageError
 
 BOARDS = Path(__file__).parent / "catalog" / "boards"
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_board_loads_by_itself():
@@ -53,3 +54,24 @@ def test_the_boards_of_the_repository_are_right():
     catalog = load_catalog()
     for name in catalog.boards:
         assert find_board(catalog, name).name == name
+
+
+@pytest.mark.parametrize(
+    ("board", "old", "new", "said"),
+    [
+        ("rpi4", "scl_pin = 3", "scl_pin = 2", "pin 2"),
+        ("microbit", "rx = 25", "rx = 24", "pin 24"),
+        ("lm3s6965evb", "clock_hz = 50_000_000", "clock_hz = 30_000_000", "cannot be 30000000"),
+        ("frdm-k64f", "external_hz = 50_000_000", "external_hz = 51_000_001", "1,000,000 Hz, not"),
+        ("mps2-an385", "clock_hz = 25_000_000", "clock_hz = 25_000_001", "1,000,000 Hz, not"),
+        ("rpi4", '"bcm_mini_uart"', '"bcm_mini_uart"\nbaud = 300', "cannot be made"),
+    ],
+)  # fmt: skip
+def test_what_the_chips_of_our_boards_cannot_do_is_found(tmp_path, board, old, new, said):
+    text = (ROOT / "boards" / f"{board}.toml").read_text()
+    assert old in text
+    path = tmp_path / f"{board}.toml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigError) as error:
+        check_board(path, load_catalog())
+    assert said in str(error.value)

@@ -150,6 +150,8 @@ static void protect(void) {
         ek_write32(SRAM_L + at, ek_read32(at));
     }
     ek_write32(SCB_VTOR, SRAM_L);
+    // An earlier owner may have left region 0 narrow: nothing is in force while they change.
+    ek_write32(SYSMPU_CESR, ek_read32(SYSMPU_CESR) & ~(uint32_t)CESR_VLD);
     allow(1, CODE, code_end != 0 ? code_end : FLASH_END, READ | EXECUTE);
     allow(2, code_end != 0 ? code_end : FLASH_END, FLASH_END, READ);
     allow(3, SRAM_L, SRAM_L + VECTORS_SIZE, READ);

@@ -166,8 +166,8 @@ static void clock_lines(void) {
                    tm.tm_hour, tm.tm_min, tm.tm_sec);
         } else if (sscanf(line, "time %" SCNd64 " %" SCNd64 " %" SCNd64, &a, &b, &c) == 3) {
             int64_t out = 0;
-            tls_clock_floor(a);
             now_us = (uint64_t)c * 1000000;
+            tls_clock_floor(a);
             boot_unix_ms = b == 0 ? 0 : (b - c) * 1000;
             ek_assert(tls_time(&out) == out && tls_time(NULL) == out);
             printf("%" PRId64 " %d %s\n", out, tls_clock_known(), tls_clock_source());
