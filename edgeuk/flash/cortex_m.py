@@ -1,7 +1,7 @@
 """Flash a Cortex-M through a debug probe, with pyOCD in this process.
 
 The order: open, make sure of the chip, stop it; step by step, write what differs and read it back;
-reset.
+reset. The first words of an image, without which no core starts, are erased first and written last.
 pyOCD is imported here and nowhere else; who calls imports this module when it is needed.
 """
 
@@ -20,9 +20,11 @@ from pyocd.debug.svd.loader import SVDFile
 from pyocd.flash.loader import FlashLoader
 from pyocd.probe.aggregator import DebugProbeAggregator
 from pyocd.target import TARGET
+from pyocd.target.family.target_kinetis import Kinetis
+from pyocd.target.family.target_nRF52 import NRF52
 
 from edgeuk.errors import DeviceError, EdgeukError, UsageError, VerificationError
-from edgeuk.flash.plan import FlashRegion, Piece, Plan, sectors_of
+from edgeuk.flash.plan import IMAGE, FlashRegion, Piece, Plan, sectors_of
 
 _NO_PROBE = "check cable and power (and pyOCD's udev rules); `--probe virtual` needs no hardware"
 Progress = Callable[[float], None]  # 0 to 1
@@ -39,13 +41,20 @@ CORES = {  # CPUID part number -> core; the longest name that the board's cpu be
     0xD20: "cortex-m23",
     0xD21: "cortex-m33",
 }
-# Where a chip says which one it is: address, mask, value. Others are told apart by their core only.
-CHIPS = {
-    "nrf52840": (0x10000100, 0xFFFFFFFF, 0x52840),  # FICR INFO.PART
-    "stm32f412xe": (0xE0042000, 0xFFF, 0x441),  # DBGMCU_IDCODE.DEV_ID
-    "stm32f412xg": (0xE0042000, 0xFFF, 0x441),
-    "rp2040": (0x40000000, 0x0FFFFFFF, 0x2927),  # SYSINFO CHIP_ID: part and manufacturer
+# Where a chip says which one it is: address, mask, values. Others only have their core to tell.
+CHIPS: dict[str, tuple[int, int, tuple[int, ...]]] = {
+    "nrf51": (0x10000010, 0xFFFFFFFF, (0x400,)),  # FICR CODEPAGESIZE; an nRF52 has 4 KiB
+    "nrf52840": (0x10000100, 0xFFFFFFFF, (0x52840,)),  # FICR INFO.PART
+    # SIM_SDID: family and subfamily; early K64 call themselves K62 (erratum 7534)
+    "k64f": (0x40048024, 0xFF000000, (0x64000000, 0x62000000)),
+    "stm32f412xg": (0xE0042000, 0xFFF, (0x441,)),  # DBGMCU_IDCODE.DEV_ID
+    "stm32f412xe": (0xE0042000, 0xFFF, (0x441,)),
+    "rp2040": (0x40000000, 0x0FFFFFFF, (0x2927,)),  # SYSINFO CHIP_ID: part and manufacturer
 }
+# Access port 1 is all that a locked chip shows: its identification without the revision.
+PORTS = {0x001C0000: (Kinetis, "a Kinetis"), 0x02880000: (NRF52, "an nRF52")}
+PORT_REVISION = 0xF00000F0
+HEAD = 8  # initial stack pointer and reset vector
 OPTIONS = {
     "no_config": True,  # a pyocd.yaml that lies around is not ours
     "hide_programming_progress": True,
@@ -86,11 +95,11 @@ class _Loader(FlashLoader):  # type: ignore[misc]
 class _Delegate:
     """Told by pyOCD of its steps, and changes them."""
 
-    def __init__(self, unlock: bool) -> None:
-        self._unlock = unlock
+    def __init__(self, chip: str, probe: str, unlock: bool) -> None:
+        self._chip, self._probe, self._unlock = chip, probe, unlock
 
     def will_init_target(self, target: Any, init_sequence: Any) -> None:
-        """Look at the lock before the bus is needed."""
+        """Look at the chip before its vendor's port is used, and at the lock before the bus is."""
 
         def check() -> None:
             if not self._unlock and target.is_locked():
@@ -98,9 +107,14 @@ class _Delegate:
                 hint = "--unlock erases the whole chip, configuration and keys included"
                 raise DeviceError(what, hint=hint)
 
-        init_sequence.wrap_task(
-            "discovery", lambda seq: seq.insert_before("find_components", ("edgeuk_lock", check))
-        )
+        def insert(seq: Any) -> Any:
+            if seq.has_task("create_aps"):  # ADIv5: what PORTS has
+                look = partial(_not_other, self._chip, self._probe, target)
+                seq.insert_after("create_aps", ("edgeuk_chip", look))
+            seq.insert_before("find_components", ("edgeuk_lock", check))
+            return seq
+
+        init_sequence.wrap_task("discovery", insert)
 
 
 def find_probe(wanted: str) -> Probe:
@@ -160,23 +174,17 @@ def flash(plan: Plan, probe: Probe, *, unlock: bool, progress: Progress) -> Resu
     options = {**OPTIONS, "target_override": plan.target, "auto_unlock": unlock}
     with _without_register_names():
         session = Session(probe.handle, auto_open=False, options=options)
-    session.delegate = _Delegate(unlock)
+    session.delegate = _Delegate(plan.target, plan.probe, unlock)
     try:
         try:
             target = _open(session, plan)
             _same_chip(plan, target)
             target.reset_and_halt()
-            loaders, done = [], 0
+            figures, done = [], 0
             for pieces in plan.steps():  # pyOCD erases all that it is given before it writes
                 size = sum(len(piece.data) for piece in pieces)
                 told = partial(_progress, progress, done, size, plan.size)
-                loaders.append(_Loader(session, progress=told, chip_erase="sector"))
-                for piece in pieces:
-                    loaders[-1].add_data(piece.address, piece.data)
-                loaders[-1].commit()
-                # A flash routine's RAM and clocks are left behind: nothing of it is to be seen.
-                target.reset_and_halt()
-                _verify(pieces, target)
+                figures.append(_write(pieces, session, told))
                 done += size
             target.reset()
         finally:
@@ -194,9 +202,91 @@ def flash(plan: Plan, probe: Probe, *, unlock: bool, progress: Progress) -> Resu
         hint = "is the board powered and wired, and is it this board?"
         raise DeviceError(what, hint=hint) from None
     seconds = time.monotonic() - started
-    figures = [(one.erased, one.programmed, one.identical) for one in loaders]
     erased, programmed, identical = map(sum, zip(*figures, strict=True))
     return Result(erased, programmed, identical, seconds)
+
+
+def _write(pieces: Sequence[Piece], session: Any, told: Progress) -> tuple[int, int, int]:
+    """One step; returns what `Result` counts."""
+    target = session.target
+    held = _begin(pieces, target)
+    loader = _Loader(session, progress=told, chip_erase="sector")
+    for piece in pieces if held is None else _without(pieces, held.sector):
+        loader.add_data(piece.address, piece.data)
+    loader.commit()
+    # A flash routine's RAM and clocks are left behind: nothing of it is to be seen.
+    target.reset_and_halt()
+    if held is None:
+        _verify(pieces, target)
+        return loader.erased, loader.programmed, loader.identical
+    _verify(_without(pieces, held.head), target)
+    held.flash.init(held.flash.Operation.PROGRAM)
+    held.flash.program_phrase(held.head.start, list(held.data))
+    held.flash.cleanup()
+    target.reset_and_halt()
+    _verify([Piece(held.head.start, held.data, IMAGE)], target)
+    told(1.0)
+    return loader.erased + held.erased, loader.programmed + len(held.sector), loader.identical
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The first words of an image, which are written when all else is right."""
+
+    flash: Any  # pyOCD's
+    sector: range  # written but for them
+    erased: int  # sectors
+    head: range  # what is held back: whole phrases, which are not to be written twice
+    data: bytes  # of it
+
+
+def _begin(pieces: Sequence[Piece], target: Any) -> _Held | None:
+    """Erase the sector of the vector table and write it again but for its first words: the old
+    image starts no more, the new one not yet. All of it at once, for an erased configuration field
+    locks a Kinetis. None, and nothing is done, if all is there or there is no image."""
+    first = min((p.address for p in pieces if p.what == IMAGE), default=None)
+    if first is None or all(_difference(p, target) is None for p in pieces):
+        return None
+    region = target.memory_map.get_region_for_address(first)
+    if not region.is_erasable:
+        return None
+    flash = region.flash
+    sector, page = flash.get_sector_info(first), flash.get_page_info(first)
+    start = min(sector.base_addr, page.base_addr)
+    area = range(start, start + max(sector.size, page.size))
+    data = bytearray([region.erased_byte_value]) * len(area)
+    if region.are_erased_sectors_readable:
+        data[:] = target.read_memory_block8(area.start, len(area))
+    for piece in pieces:
+        for at in range(max(piece.address, area.start), min(piece.end, area.stop)):
+            data[at - area.start] = piece.data[at - piece.address]
+    phrase = flash.minimum_program_length
+    head = range(first - first % phrase, min(area.stop, -(-(first + HEAD) // phrase) * phrase))
+    addresses = range(area.start, area.stop, sector.size)
+    flash.init(flash.Operation.ERASE)
+    for address in addresses:
+        flash.erase_sector(address)
+    flash.init(flash.Operation.PROGRAM)  # lists, as bytes do not get to a remote probe
+    for piece in _without([Piece(area.start, bytes(data), IMAGE)], head):
+        at = piece.address
+        while at < piece.end:
+            end = min(piece.end, at - at % page.size + page.size)
+            flash.program_phrase(at, list(piece.data[at - piece.address : end - piece.address]))
+            at = end
+    flash.cleanup()
+    held = bytes(data[head.start - area.start : head.stop - area.start])
+    return _Held(flash, area, len(addresses), head, held)
+
+
+def _without(pieces: Sequence[Piece], gap: range) -> list[Piece]:
+    """What of the pieces is not in the gap."""
+    found = []
+    for piece in pieces:
+        before = max(0, min(len(piece.data), gap.start - piece.address))
+        behind = max(0, min(len(piece.data), gap.stop - piece.address))
+        found.append(Piece(piece.address, piece.data[:before], piece.what))
+        found.append(Piece(piece.address + behind, piece.data[behind:], piece.what))
+    return [piece for piece in found if piece.data]
 
 
 def _progress(tell: Progress, before: int, size: int, total: int, part: float) -> None:
@@ -220,8 +310,35 @@ def _open(session: Any, plan: Plan) -> Any:
     try:
         session.open()
     except (KeyError, IndexError, AttributeError):
-        raise _other(plan, "another one") from None
+        raise _other(plan.target, plan.probe, "another one") from None
     return session.target
+
+
+def _not_other(chip: str, probe: str, target: Any) -> None:
+    """Raises `DeviceError` for a chip that is surely another one, as far as a locked one tells.
+    What one vendor's port only reports with, another's erases with."""
+    ports = target.dp.aps
+    number = ports[1].idr & ~PORT_REVISION if 1 in ports else 0
+    expected = next((n for n, (family, _) in PORTS.items() if isinstance(target, family)), None)
+    known = chip in CHIPS
+    if known and 0 in ports:
+        if _is_chip(chip, ports[0]):
+            return
+        named = next((name for name in CHIPS if _is_chip(name, ports[0])), "")
+        if named:
+            raise _other(chip, probe, named)
+    if number != expected and number in PORTS and (expected or known):
+        raise _other(chip, probe, PORTS[number][1])
+    if expected and not number:
+        raise _other(chip, probe, "another one")
+
+
+def _is_chip(name: str, memory: Any) -> bool:
+    address, mask, values = CHIPS[name]
+    try:
+        return memory.read32(address) & mask in values
+    except exceptions.TransferError:  # nothing there, or locked
+        return False
 
 
 def _same_chip(plan: Plan, target: Any) -> None:
@@ -229,32 +346,36 @@ def _same_chip(plan: Plan, target: Any) -> None:
     found = CORES.get(part, f"core {part:#x}")
     expected = max((c for c in CORES.values() if plan.cpu.startswith(c)), key=len, default="")
     if expected and found != expected:
-        raise _other(plan, f"a {found}, not a {expected}")
-    if plan.target in CHIPS:
-        address, mask, value = CHIPS[plan.target]
-        seen = target.read32(address) & mask
-        if seen != value:
-            raise _other(plan, f"one that calls itself {seen:#x}, not {value:#x}")
+        raise _other(plan.target, plan.probe, f"a {found}")
+    if plan.target in CHIPS and not _is_chip(plan.target, target):
+        raise _other(plan.target, plan.probe, "another one")
 
 
-def _other(plan: Plan, what: str) -> DeviceError:
+def _other(chip: str, probe: str, what: str) -> DeviceError:
     return DeviceError(
-        f"the chip at probe {plan.probe} is {what} ({plan.target}) [E0806]",
-        hint=f"is this really a {plan.board}? `edgeuk boards` lists others",
+        f"the chip at probe {probe} is {what}, not {chip} [E0806]",
+        hint="is this the right board? `edgeuk boards` lists others, `--probe ID` takes another",
     )
 
 
 def _verify(pieces: Sequence[Piece], target: Any) -> None:
     for piece in pieces:
-        region = target.memory_map.get_region_for_address(piece.address)
-        # Some families keep their lock inside the image; pyOCD writes it open, whatever is there.
-        wanted = bytes(region.flash.override_security_bits(piece.address, piece.data))
-        found = bytes(target.read_memory_block8(piece.address, len(wanted)))
-        if found != wanted:
-            at = next(i for i, (a, b) in enumerate(zip(found, wanted, strict=True)) if a != b)
-            what = f"the flash has {found[at]:#04x} at {piece.address + at:#x}"
-            what = f"{what}, where {wanted[at]:#04x} was written [E0809]"
+        different = _difference(piece, target)
+        if different:
+            at, found, wanted = different
+            what = f"the flash has {found:#04x} at {at:#x}"
+            what = f"{what}, where {wanted:#04x} was written [E0809]"
             raise VerificationError(what, hint="flash again; the image does not start like this")
+
+
+def _difference(piece: Piece, target: Any) -> tuple[int, int, int] | None:
+    """The first byte that is not as it should be: its address, the byte and what it should be."""
+    region = target.memory_map.get_region_for_address(piece.address)
+    # Some families keep their lock inside the image; pyOCD writes it open, whatever is there.
+    wanted = bytes(region.flash.override_security_bits(piece.address, piece.data))
+    found = bytes(target.read_memory_block8(piece.address, len(wanted)))
+    pairs = zip(found, wanted, strict=True)
+    return next(((piece.address + i, a, b) for i, (a, b) in enumerate(pairs) if a != b), None)
 
 
 def _quiet() -> None:

@@ -29,7 +29,7 @@ def read_running(probe: Probe, target: str, address: int, size: int) -> bytes:
     options["auto_unlock"] = False  # pyOCD would erase a locked chip, unasked
     with _without_register_names():
         session = Session(probe.handle, auto_open=False, options=options)
-    session.delegate = _Delegate(unlock=False)
+    session.delegate = _Delegate(target, probe.identity, unlock=False)
     try:
         try:
             session.open()

@@ -77,7 +77,7 @@ PARTS = {
         ram=(Area(0x1FFF0000, 0x40000),),
         controller=Ftfe,
         vendor=KinetisMdm,
-        words={0x4004804C: 0xFF000000},  # SIM_FCFG1
+        words={0x40048024: 0x64000000, 0x4004804C: 0xFF000000},  # SIM_SDID, SIM_FCFG1
         lock=(0x40C, 3, 2),  # FSEC.SEC of the flash configuration field
     ),
     "stm32f412xg": Part(

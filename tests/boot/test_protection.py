@@ -215,6 +215,7 @@ BOARDS = {  # board -> what the processor stops; addresses: a device, nothing
     "x86-pc": (X86_64, "0xfee00000", "0"),
     "virt-aarch64": (AARCH64, "0x09000000", "0x90000000"),
     "imx8mp-evk": (AARCH64, "0x30890000", "0x100000000"),
+    "rpi4": (AARCH64, "0xfe215000", "0x100000000"),
     "imx6ul-evk": (ARMV7A, "0x02020000", "0x70000000"),
     "lm3s6965evb": (ARMV7M, "0x4000c000", "0"),
     "mps2-an385": (ARMV7M, "0x40004000", "0"),
@@ -223,7 +224,7 @@ BOARDS = {  # board -> what the processor stops; addresses: a device, nothing
 }
 WAYS = [(b, how) for b, (stops, *_) in BOARDS.items() for how in stops]
 # The second and third of their architectures: the compiler is the same.
-SECOND = ("x86-pc", "imx8mp-evk", "mps2-an385", "frdm-k64f")
+SECOND = ("x86-pc", "imx8mp-evk", "rpi4", "mps2-an385", "frdm-k64f")
 WAYS += [(b, how) for b in BOARDS if b not in SECOND for how in COMPILER]
 
 

@@ -1,6 +1,7 @@
 """`edgeuk flash` through a probe, in process, on virtual boards: what is written is read back, what
 is there is left alone, and every wrong situation has its message."""
 
+import base64
 import json
 import os
 import pty
@@ -12,7 +13,9 @@ from contextlib import suppress
 
 import pytest
 from probe_rig import image, state
+from pyocd.core import exceptions
 from pyocd.flash.builder import FlashBuilder
+from pyocd.flash.flash import Flash
 from pyocd.probe.aggregator import DebugProbeAggregator
 
 from edgeuk.cli import flash_console
@@ -23,6 +26,7 @@ from edgeuk.flash import cortex_m
 from edgeuk.flash.plan import CONFIGURATION, IMAGE, Piece, Plan, Sector
 from edgeuk.pack import elf
 from edgeuk.probe import client, storage
+from edgeuk.probe.parts import PARTS
 from edgeuk.probe.plugin import VirtualProbe
 
 BOARD = """\
@@ -101,8 +105,9 @@ def test_what_is_there_already_is_neither_erased_nor_written(home, board, firmwa
     second = json.loads(capsys.readouterr().out)
     assert first["done"]
     assert first["sectors_erased"] == len(first["sectors"]) == 65
-    assert second["sectors_erased"] == 1  # the one with the version in it
-    assert second["bytes_identical"] == 64 * 1024
+    # The one with the version in it, and the first one, so that no half of it starts.
+    assert second["sectors_erased"] == 2
+    assert second["bytes_identical"] == 63 * 1024
     assert "hello v2" in second["console"][0]
 
 
@@ -262,21 +267,81 @@ def test_a_virtual_board_that_is_switched_off_is_said(start, board, elf_of, caps
     assert "virtual board `b` is switched off [E0810]\nhint: edgeuk board power b on" in said
 
 
-def test_another_core_is_refused_before_anything_is_written(start, board, elf_of, capsys):
-    start("other", "k64f")
-    assert run(["flash", *board(), *elf_of(b"1234"), "--probe", "virtual:other"]) == 3
-    said = capsys.readouterr().err
-    assert "is a cortex-m4, not a cortex-m0 (nrf51) [E0806]" in said
-    assert set(flashed("other", 4)) == {0xFF}
+def _offset(address):
+    """In the file of a board whose second flash area is a Nordic's UICR."""
+    return address if address < 0x100000 else 0x100000 + address - 0x10001000
 
 
-def test_another_chip_with_the_same_core_is_refused(start, board, elf_of, capsys):
-    start("other", "stm32f412xg")
-    where = board("nrf52840", "cortex-m4")
-    assert run(["flash", *where, *elf_of(b"1234"), "--probe", "virtual:other"]) == 3
-    said = capsys.readouterr().err
-    assert "the chip at probe other is another one (nrf52840) [E0806]" in said
-    assert set(flashed("other", 4)) == {0xFF}
+CORES = {
+    "nrf51": "cortex-m0",
+    "nrf52840": "cortex-m4",
+    "k64f": "cortex-m4",
+    "stm32f412xg": "cortex-m4",
+    "rp2040": "cortex-m0",
+}
+
+
+@pytest.mark.parametrize("there", PARTS)
+def test_every_other_chip_is_refused_by_name_before_anything_is_written(
+    there, start, board, elf_of, capsys
+):
+    start("other", there)
+    for wanted in PARTS:
+        if wanted != there:
+            where = [*board(wanted, CORES[wanted]), "--probe", "virtual:other", "--unlock"]
+            base = PARTS[wanted].flash[0].base
+            assert run(["flash", *where, *elf_of(b"1234", base)]) == 3
+            said = capsys.readouterr().err
+            assert f"the chip at probe other is {there}, not {wanted} [E0806]" in said
+            assert "hint: is this the right board? `edgeuk boards` lists others" in said
+    assert set(flashed("other", None)) == {0xFF}
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "cpu", "what"),
+    [
+        ("k64f", "nrf51822", "cortex-m0", "a cortex-m4"),
+        ("k64f", "nrf52832", "cortex-m4", "a Kinetis"),
+        ("nrf52840", "k22f", "cortex-m4", "an nRF52"),
+        ("stm32f412xg", "nrf52832", "cortex-m4", "another one"),
+    ],
+)
+def test_a_chip_without_a_known_number_is_told_by_its_core_or_its_vendors_port(
+    there, wanted, cpu, what, start, board, elf_of, capsys
+):
+    start("other", there)
+    where = [*board(wanted, cpu), "--probe", "virtual:other", "--unlock"]
+    assert run(["flash", *where, *elf_of(b"1234")]) == 3
+    assert f"the chip at probe other is {what}, not {wanted} [E0806]" in capsys.readouterr().err
+    assert set(flashed("other", None)) == {0xFF}
+
+
+@pytest.mark.parametrize(
+    ("there", "lock", "what", "wanted"),
+    [
+        ("k64f", 0x40C, "a Kinetis", "nrf52840"),
+        ("k64f", 0x40C, "a Kinetis", "stm32f412xg"),
+        ("nrf52840", 0x10001208, "an nRF52", "k64f"),
+        ("nrf52840", 0x10001208, "an nRF52", "rp2040"),
+    ],
+)
+def test_another_chip_that_is_locked_is_not_erased(
+    there, lock, what, wanted, start, board, elf_of, capsys
+):
+    start("b", there)
+    client.stop("b")
+    path = storage.flash_file("b")
+    before = bytearray(path.read_bytes())
+    before[_offset(lock)] = 0
+    before[0:4] = b"old!"
+    path.write_bytes(before)
+    start("b", there)
+    where = [*board(wanted, CORES[wanted]), "--probe", "virtual:b"]
+    elf_file = elf_of(b"1234", PARTS[wanted].flash[0].base)
+    for how in ([], ["--unlock"]):
+        assert run(["flash", *where, *elf_file, *how]) == 3
+        assert f"the chip at probe b is {what}, not {wanted} [E0806]" in capsys.readouterr().err
+    assert flashed("b", None) == before
 
 
 @pytest.mark.parametrize(
@@ -289,8 +354,7 @@ def test_a_locked_chip_is_left_alone_unless_it_is_to_be_erased(
     client.stop("b")
     path = storage.flash_file("b")
     flash = bytearray(path.read_bytes())
-    offset = address if address < 0x100000 else 0x100000 + address - 0x10001000
-    flash[offset] = 0
+    flash[_offset(address)] = 0
     flash[0:4] = b"old!"
     path.write_bytes(flash)
     start("b", target)
@@ -334,6 +398,74 @@ def test_other_bytes_in_the_flash_are_an_error(home, board, elf_of, monkeypatch,
     assert run(["flash", *board(), *elf_of(b"\x55" * 64), "--probe", "virtual"]) == 4
     said = capsys.readouterr().err
     assert "the flash has 0x00 at 0x10, where 0x55 was written [E0809]" in said
+
+
+class Cut:
+    """Pull the probe's cable before the Nth operation on the flash."""
+
+    NAMES = ("erase_sector", "program_page", "program_phrase", "start_program_page_with_buffer")
+
+    def __init__(self, monkeypatch):
+        self.left, self.pulled = 0, False
+        for name in self.NAMES:
+            monkeypatch.setattr(Flash, name, self._counting(getattr(Flash, name)))
+        monkeypatch.setattr(VirtualProbe, "_guarded", self._pulled(VirtualProbe._guarded))
+
+    def _counting(self, real):
+        def counting(flash, *arguments):
+            self.left -= 1
+            self.pulled = self.pulled or self.left < 0
+            self._check()
+            return real(flash, *arguments)
+
+        return counting
+
+    def _pulled(self, real):
+        def checking(probe, do):
+            self._check()
+            return real(probe, do)
+
+        return checking
+
+    def _check(self):
+        if self.pulled:
+            raise exceptions.ProbeDisconnected("pulled")
+
+
+@pytest.mark.parametrize(("target", "page"), [("k64f", 0x1000), ("nrf51", 0x400)])
+def test_no_half_of_an_image_starts_whenever_the_probe_is_pulled(target, page, start, monkeypatch):
+    start("b", target)
+    old, new = (image(0, 0x20002000, 3 * page + 80, seed) for seed in (1, 2))
+    cut = Cut(monkeypatch)
+
+    def write(data, operations):
+        cut.left, cut.pulled = operations, False
+        probe = cortex_m.find_probe("virtual:b")
+        plan = cortex_m.make_plan("b", CORES[target], target, probe, [Piece(0, data, IMAGE)])
+        cortex_m.flash(plan, probe, unlock=False, progress=lambda part: None)
+        assert there() == data
+
+    def there():
+        with client.Connection("b") as connection:
+            assert connection.ask("open")
+            return base64.b64decode(connection.ask("rb", a=0, n=len(old)))
+
+    write(old, 1000)
+    found = []
+    for operations in range(100):
+        try:
+            write(new, operations)
+            break
+        except DeviceError:
+            assert cut.pulled
+        found.append(there())
+        write(old, 1000)
+    assert len(found) == 9  # four sectors are erased and written, then the first words
+    assert [data == old for data in found] == [True] + [False] * 8
+    assert all(data[:8] == b"\xff" * 8 for data in found[1:])
+    # Whatever else an erased sector has in it is there again at once.
+    assert all(data[8:page] == new[8:page] for data in found[2:])
+    assert flashed("b", len(new)) == new
 
 
 COPIES = 0xFE000  # of a k64f: one in each of its last two sectors

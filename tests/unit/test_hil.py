@@ -7,6 +7,7 @@ import random
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from edgeuk.hil.readings import BrokerBench, Readings
 from edgeuk.hil.rig import _sealed, make_plan
 from edgeuk.hil.rig import scenarios as scenario_folder
 from edgeuk.hil.target import Job, Target, find_target
+from edgeuk.hil.target_qemu import QemuTarget
 from edgeuk.hil.wiring import TARGETS, Wiring, find_wiring, load_wiring
 from edgeuk.identity.issue import certificate_pem, new_key, self_signed
 from edgeuk.identity.sign import FileSigner, public_key_of, verifies
@@ -151,7 +153,6 @@ def test_targets_are_found_by_name():
         ("lm3s6965evb", "virtual", None, "is not flashed through a debug probe"),
         ("frdm-k64f", "virtual", None, "talks to a broker over its network"),
         ("frdm-k64f", "probe", None, "needs this machine's address on the board's network"),
-        ("frdm-k64f", "qemu", None, "it does not run in QEMU"),
         ("microbit", "probe", None, "no debug probe is connected|no probe"),
     ],
 )
@@ -161,6 +162,12 @@ def test_what_makes_no_sense_is_said_before_anything_is_built(
     with pytest.raises(EdgeukError, match=said):
         make_plan(board, target, Path(gateway) if gateway else None, None, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_board_that_nothing_here_emulates_is_refused():
+    board = replace(find_board(load_catalog(), "microbit"), qemu=None)
+    with pytest.raises(DeviceError, match="it does not run in QEMU"):
+        QemuTarget.check(board, Wiring())
 
 
 # console
