@@ -1,5 +1,5 @@
-"""The board in QEMU, in a model of our own or as a process: power, reset, network, sensors, pins and
-hanging from outside."""
+"""The board in QEMU, in a model of our own or as a process: power, reset, network, sensors, pins
+and hanging from outside."""
 
 import socket
 import tempfile
