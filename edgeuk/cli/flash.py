@@ -111,6 +111,11 @@ def _work(
         return Work(find_board(load_catalog(), board), image, b"")
     project, resolved = load_image(gateway, board, device)
     need_tools(resolved, qemu=False)
+    method = project.board.flash
+    if project.gateway.seal_key and not project.device and method and method.method == "pyocd":
+        # An identity is the device's, not the image's: it outlives it.
+        say("the device configuration on the board stays; --device NAME.bin writes another")
+        return Work(project.board, build_image(resolved, folder).image, b"")
     values = device_values(project.gateway, project.device)
     config = project.device.blob if project.device else b""
     if not config:

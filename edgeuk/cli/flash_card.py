@@ -34,7 +34,7 @@ class Work:
 
     board: Board
     image: Path
-    config: bytes  # the device configuration; none with --image
+    config: bytes  # the device configuration; none: what is on the board stays
 
 
 def ask(question: str, options: Options) -> None:

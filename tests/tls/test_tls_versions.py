@@ -28,7 +28,7 @@ def test_both_show_their_certificates_and_the_newest_version_is_spoken(device, b
 
 
 def test_many_reconnects_take_no_memory(device, broker):
-    """Full handshakes; EDGEUK_TLS_RECONNECTS says how many (bench/run tls has 2,000)."""
+    """Full handshakes; EDGEUK_TLS_RECONNECTS says how many: 2,000 by hand."""
     broker.context.num_tickets = 0
     one = device()
     first = one.go(broker.port, count=20, hold=False)

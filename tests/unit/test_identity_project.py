@@ -785,6 +785,18 @@ def test_what_is_flashed_is_encrypted_with_the_boards_own_key(project, monkeypat
         assert newest(work.config, device_key=OTP).encrypted is encrypted
 
 
+def test_a_new_image_leaves_a_provisioned_device_its_identity(project, monkeypatch, capsys):
+    path = Path("gateway.toml")
+    path.write_text(f'profile = "development"\n{path.read_text()}')
+    assert run(["provision", "gw-1", "--board", "frdm-k64f"]) == 0
+    monkeypatch.setattr(flash, "build_image", lambda *_: SimpleNamespace(image=Path("image")))
+    device = Path("identity/devices/gw-1.bin")
+    assert flash._work(path, "frdm-k64f", device, None, None).config == device.read_bytes()
+    capsys.readouterr()
+    assert flash._work(path, "frdm-k64f", None, None, None).config == b""
+    assert "the device configuration on the board stays" in capsys.readouterr().err
+
+
 def test_what_a_device_says_is_fit_for_a_terminal():
     """Whoever may publish where devices do may have said it."""
     said = rotation._text(b"\x1b[2J\x1b]0;owned\x07" + b"x" * 1000)
