@@ -5,6 +5,8 @@ looked at access by access. Unicorn, asked to stop, leaves an instruction whose 
 is done without its end, and executes it again: `_done` keeps that access from being made twice.
 So one that only looks the same, first after a stop, is taken for it: a poll sees once more what it
 saw. An instruction with several such accesses would make all but the last again; no driver has one.
+Time passes between two runs, not at a read: a loop that only reads a register until it changes with
+the time would not end; no driver has one either.
 """
 
 import itertools
