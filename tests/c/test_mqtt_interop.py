@@ -76,10 +76,15 @@ def test_each_qos_comes_in(broker: BrokerProcess, start: Connect, version: int) 
             other.publish(f"in/{qos}", b"\1\2", qos)
             got = qos if QOS_KEPT in broker.command[0] else 2
             assert device.wait("message") == f"message {got} 0 0 in/{qos} 0102"
-        for number in range(60):  # more than our Receive Maximum
-            other.publish("in/many", bytes([number]), 2)
-        many = [device.wait("message").split()[-1] for _ in range(60)]
-        assert many == [f"{number:02x}" for number in range(60)]
+        # More than our Receive Maximum, but not at once: once mosquitto before 2.0.13 has had to
+        # queue, it sends all that waits at the next PUBCOMP, whatever the maximum (its issue 2301),
+        # and the client rightly ends such a connection with reason 0x93.
+        for first in range(0, 60, 10):
+            ten = range(first, first + 10)
+            for number in ten:
+                other.publish("in/many", bytes([number]), 2)
+            many = [device.wait("message").split()[-1] for _ in ten]
+            assert many == [f"{number:02x}" for number in ten]
 
 
 @VERSIONS
