@@ -12,6 +12,7 @@ from typing import Any
 
 from edgeuk.document import Document, Key, read_document
 from edgeuk.errors import Fault
+from edgeuk.flash_method import Flash, read_flash
 from edgeuk.tables import Table, word
 from edgeuk.values import nearest
 
@@ -32,7 +33,6 @@ REGIONS = ("flash", "ram", "config")
 # Best first. `model`: in an emulation of our own, whose peripherals were written from the manual.
 VERIFIED = ("hil", "qemu", "process", "model", "build")
 UNICORN_MACHINES = ("frdm-k64f",)  # of edgeuk.emulation
-FLASH_METHODS = ("pyocd", "sd")  # a debug probe; a memory card
 ADDRESS_MAX = 2**64 - 1
 RECORD_MAX = 16_384  # of TLS (RFC 8446, 5.1)
 IRQ_MAX = 1023
@@ -100,16 +100,6 @@ class Unicorn:
 
 
 @dataclass(frozen=True, slots=True)
-class Flash:
-    """How an image gets onto the board."""
-
-    method: str  # one of FLASH_METHODS
-    target: str = ""  # pyOCD's name of the microcontroller
-    firmware: tuple[str, ...] = ()  # files of the maker that the card needs
-    config: tuple[str, ...] = ()  # lines of the card's config.txt
-
-
-@dataclass(frozen=True, slots=True)
 class Board:
     """A board as its file describes it; every role names a device that exists."""
 
@@ -151,7 +141,7 @@ def read_board(path: Path) -> tuple[Document, Board]:
         sizes=_sizes(root.table("sizes")),
         qemu=_qemu(run),
         verified=_verified(root.table("verified")),
-        flash=_flash(root.table("flash")) if "flash" in root else None,
+        flash=read_flash(root.table("flash")) if "flash" in root else None,
         unicorn=_unicorn(run),
     )
     roles = _roles(root.table("roles", required=True), board.devices)
@@ -279,19 +269,13 @@ def _unicorn(run: Table) -> Unicorn | None:
     table = run.table("unicorn")
     if "unicorn" not in run or "unicorn" in run.bad:
         return None
-    unicorn = Unicorn(table.choice("machine", UNICORN_MACHINES) or "")
+    hint = f"edgeuk.emulation has {', '.join(UNICORN_MACHINES)}"
+    unicorn = Unicorn(table.choice("machine", UNICORN_MACHINES, hint=hint) or "")
     table.close()
+    if "qemu" in run:
+        what = "a board runs in QEMU or in edgeuk's own model of it, not in both"
+        run.fault("E0201", what, "unicorn", of_key=True, also=("QEMU is here", (*run.key, "qemu")))
     return unicorn
-
-
-def _flash(table: Table) -> Flash:
-    method = table.choice("method", FLASH_METHODS) or ""
-    target = table.text("target") if method == "pyocd" else ""
-    on_card = method == "sd"
-    firmware = table.texts("firmware") if on_card else ()
-    config = table.texts("config") if on_card else ()
-    table.close()
-    return Flash(method, target, firmware, config)
 
 
 def _verified(table: Table) -> dict[str, str]:

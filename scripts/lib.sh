@@ -38,7 +38,8 @@ find_python() {
 absent() {
     local pair
     for pair in "$@"; do
-        PATH=$PATH:/usr/sbin command -v "${pair%%=*}" >/dev/null || printf '%s\n' "${pair#*=}"
+        PATH=$PATH:/usr/sbin command -v "${pair%%=*}" >/dev/null || [ -f "${pair%%=*}" ] ||
+            printf '%s\n' "${pair#*=}"
     done
 }
 

@@ -20,7 +20,7 @@ from bench.machine import ROOT
 from bench.report import Row, beside, failed, row
 from edgeuk import device_config
 from edgeuk.errors import DeviceError, EdgeukError
-from edgeuk.flash import card, cortex_m
+from edgeuk.flash import card, cortex_m, pi
 from edgeuk.flash.fat import Extent
 from edgeuk.flash.plan import Piece, pieces_of
 from edgeuk.probe import client
@@ -61,7 +61,7 @@ def _card(bench: Bench) -> Iterator[Row]:
         lines=image.board.flash.config if image.board.flash else (),
         firmware={name: content.randbytes(size) for name, size in FIRMWARE.items()},
     )
-    extents = card.make(card.boot_files(boot))
+    extents = card.make(pi.boot_files(boot), pi.SELECT)
     size = sum(len(e.data) for e in extents)
     ours, peers = [], []
     for _ in range(bench.rounds):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgeuk.board import Board
 from edgeuk.catalog import find_board, load_catalog
 from edgeuk.cli.board import need_virtual, virtual_name
 from edgeuk.cli.common import (
@@ -28,18 +29,20 @@ from edgeuk.cli.common import (
 )
 from edgeuk.cli.flash_card import Options, Work, ask, onto_card
 from edgeuk.cli.flash_console import ProbePort, first_lines
+from edgeuk.cli.flash_file import into_file, onto_drive
 from edgeuk.cli.say import next_step, out, print_json, say
-from edgeuk.device_config import copies, device_values, encode
+from edgeuk.device_config import MAGIC, copies, device_values, encode
 from edgeuk.errors import ToolError, UsageError
 from edgeuk.flash.disks import check_target
 from edgeuk.flash.plan import CONFIGURATION, Piece, Plan, pieces_of
 from edgeuk.probe import client
 from edgeuk.run.serial import is_serial
-from edgeuk.sealed import device_key, sealer
+from edgeuk.sealed import ENDING, device_key, sealer
 
 app = command_app()
 
 VIRTUAL = "virtual"
+KEPT = ("pyocd", "file")  # methods that leave the configuration's pages alone where they have none
 
 
 @app.command(
@@ -55,12 +58,15 @@ def flash(
     ] = "",
     to: Annotated[
         Path | None,
-        typer.Option(help="The card, or a file to become its image.", metavar="/dev/sdX"),
+        typer.Option(help="The card, a file, or the board's drive.", metavar="/dev/sdX"),
     ] = None,
     firmware_dir: Annotated[
         Path | None,
         typer.Option(help="Where the maker's boot files are.", metavar="FOLDER"),
     ] = None,
+    no_firmware: Annotated[
+        bool, typer.Option("--no-firmware", help="The board has its boot loader already.")
+    ] = False,
     image: Annotated[
         Path | None,
         typer.Option(help="Write this ELF file instead of building.", metavar="FILE"),
@@ -76,29 +82,50 @@ def flash(
     json: JsonOption = False,
 ) -> None:
     """Write the image to a board, read it back and start it."""
-    options = Options(dry_run, yes, unlock, json)
-    if to is not None:
+    options = Options(dry_run, yes, unlock, json, no_firmware)
+    if to is not None and not to.is_dir():
         check_target(to)  # a wrong one is better known before the build
     work = _work(gateway, board, device, image, folder)
     name, method = work.board.name, work.board.flash
-    if method is None:
-        hint = f"`edgeuk run --board {name}` starts it"
-        if not work.board.qemu and work.board.cpu != "host":
-            hint = "add [flash] to its file"
-        hint = f"{hint}; to be flashed are {', '.join(_flashable())}"
-        raise UsageError(f"board `{name}` has no [flash] [E0801]", hint=hint)
-    if method.method == "sd":
-        if probe or to is None:
-            hint = f"edgeuk flash --board {name} --to /dev/sdX, or --to FILE"
-            raise UsageError(
-                f"board `{name}` boots from a card: --to says which [E0802]", hint=hint
-            )
-        onto_card(work, method, to, firmware_dir, options)
+    assert method is not None
+    if method.method == "pyocd":
+        if to is not None or no_firmware:
+            what = f"board `{name}` is flashed through a probe, not --to [E0802]"
+            raise UsageError(what, hint=f"edgeuk flash --board {name} --probe virtual")
+        _through_probe(work, method.target, probe, options)
         return
-    if to is not None:
-        hint = f"edgeuk flash --board {name} --probe virtual"
-        raise UsageError(f"board `{name}` is flashed through a probe, not --to [E0802]", hint=hint)
-    _through_probe(work, method.target, probe, options)
+    if probe:
+        raise UsageError(f"board `{name}` is not flashed through a probe [E0802]", hint=_to(work))
+    if method.method == "file":
+        into_file(work, method, [*pieces_of(work.image), *_config(work)], to, options)
+    elif to is None:
+        where = "loads what is on its USB drive" if method.method == "mps2" else "boots from a card"
+        raise UsageError(f"board `{name}` {where}: --to says which [E0802]", hint=_to(work))
+    elif method.method == "mps2":
+        onto_drive(work, method, [*pieces_of(work.image), *_config(work)], to, options)
+    else:
+        onto_card(work, method, to, firmware_dir, options)
+
+
+def _to(work: Work) -> str:
+    """What `--to` would be."""
+    command = f"edgeuk flash --board {work.board.name} --to"
+    method = work.board.flash.method if work.board.flash else ""
+    if method == "mps2":
+        return f"{command} /media/you/V2M_MPS2, where its drive is mounted"
+    return f"{command} gateway.hex" if method == "file" else f"{command} /dev/sdX, or --to FILE"
+
+
+def _flashed(board: Board) -> Board:
+    """The same. Raises `UsageError` if it is not flashed."""
+    if board.flash:
+        return board
+    others = f"to be flashed are {', '.join(_flashable())}"
+    if board.qemu or board.cpu == "host":
+        what = f"board `{board.name}` has no [flash]: it is run, not flashed [E0801]"
+        raise UsageError(what, hint=f"`edgeuk run --board {board.name}` starts it; {others}")
+    what = f"board `{board.name}` has no [flash] [E0801]"
+    raise UsageError(what, hint=f"add [flash] to its file; {others}")
 
 
 def _work(
@@ -108,11 +135,12 @@ def _work(
     if image is not None:
         if not board:
             raise UsageError("--image needs --board B", hint="`edgeuk boards` lists them")
-        return Work(find_board(load_catalog(), board), image, b"")
+        return Work(_flashed(find_board(load_catalog(), board)), image, _finished(device))
     project, resolved = load_image(gateway, board, device)
+    _flashed(project.board)
     need_tools(resolved, qemu=False)
     method = project.board.flash
-    if project.gateway.seal_key and not project.device and method and method.method == "pyocd":
+    if project.gateway.seal_key and not project.device and method and method.method in KEPT:
         # An identity is the device's, not the image's: it outlives it.
         say("the device configuration on the board stays; --device NAME.bin writes another")
         return Work(project.board, build_image(resolved, folder).image, b"")
@@ -126,6 +154,18 @@ def _work(
         config = encode(values, board=project.board.name, seal=seal, device_key=key)
     result = build_image(resolved, folder)
     return Work(project.board, result.image, config)
+
+
+def _finished(path: Path | None) -> bytes:
+    """The device configuration beside an image that was built elsewhere."""
+    if path is None:
+        return b""
+    blob = path.read_bytes() if path.name.endswith(ENDING) and path.is_file() else b""
+    if not blob.startswith(MAGIC):
+        hint = f"`edgeuk provision` makes NAME{ENDING}"
+        what = "with --image, --device names a finished device configuration"
+        raise UsageError(what, where=str(path), hint=hint)
+    return blob
 
 
 def _through_probe(work: Work, target: str, wanted: str, options: Options) -> None:

@@ -133,7 +133,8 @@ def _on_hardware(board: str, target: str) -> None:
     flash = find_board(load_catalog(), board).flash
     if flash is None or target not in ("qemu", "virtual"):
         return
-    if flash.method == "sd":
-        next_step(f"edgeuk flash --board {board} --to /dev/sdX")
-    else:
+    if flash.method == "pyocd":
         next_step(f"edgeuk test --board {board} --target probe, with the board at its probe")
+    else:
+        to = {"mps2": "FOLDER", "file": "gateway.hex"}.get(flash.method, "/dev/sdX")
+        next_step(f"edgeuk flash --board {board} --to {to}")

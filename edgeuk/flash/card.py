@@ -1,8 +1,9 @@
 """A memory card for boards that boot from one: partition table, boot files, room for two slots.
 
-Partitions (MBR): 1 FAT, which slot is booted (`autoboot.txt`); 2 FAT, slot A; 3 FAT, slot B, empty;
-4 raw, for boot records, staging and data. The first sector is written last, so that a card whose
-writing was interrupted has no partition table and does not boot.
+Partitions (MBR): 1 FAT, which slot is booted; 2 FAT, slot A; 3 FAT, slot B, empty; 4 raw, for boot
+records, staging and data. A boot loader may lie before the first. The first sector is written last,
+after the loader's, so that a card whose writing was interrupted does not boot: it has no partition
+table, and no beginning of a loader.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import os
 import stat
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeuk.errors import BuildError, DeviceError, VerificationError
@@ -24,11 +25,9 @@ SECTOR = 512
 FAT16_LBA, RAW = 0x0E, 0xDA
 SELECT, SLOT, DATA = 16 * MB, 64 * MB, 32 * MB  # sizes
 LAYOUT = ((FAT16_LBA, SELECT), (FAT16_LBA, SLOT), (FAT16_LBA, SLOT), (RAW, DATA))
-START = MB  # of the first partition
+START = 8 * MB  # of the first partition; U-Boot may keep its environment at 4 MB, NXP's at 7
 SIZE = START + sum(size for _, size in LAYOUT)
-KERNEL, CONFIG = "kernel8.img", "edgeuk.cfg"
 KERNEL_ROOM = 2 * MB  # the file is this long, so that an update can replace it in place
-AUTOBOOT = "[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n"
 CHUNK = MB
 GPT = 33 * SECTOR  # header and entries (UEFI 2.10, 5.3): behind the first sector, and at the end
 
@@ -43,46 +42,53 @@ class Boot:
     address: int  # where it is entered
     config: bytes  # the device configuration
     config_address: int
-    lines: tuple[str, ...]  # of config.txt, the board's own
-    firmware: Mapping[str, bytes]
+    lines: tuple[str, ...] = ()  # of the Pi's config.txt, the board's own
+    firmware: Mapping[str, bytes] = field(default_factory=dict)  # the Pi's
 
 
-def flatten(pieces: Sequence[Piece]) -> tuple[bytes, int]:
+def flatten(pieces: Sequence[Piece], room: int = KERNEL_ROOM) -> tuple[bytes, int]:
     """What is loaded, in one, and where to. Raises `BuildError` if it is larger than its room."""
     base = pieces[0].address
     size = max(piece.end for piece in pieces) - base
-    _check_room(size)  # before memory is taken: pieces may lie far apart
+    _check_room(size, room)  # before memory is taken: pieces may lie far apart
     data = bytearray(size)
     for piece in pieces:
         data[piece.address - base : piece.end - base] = piece.data
     return bytes(data), base
 
 
-def _check_room(size: int) -> None:
-    if size > KERNEL_ROOM:
-        what = f"the image has {size:,} bytes, its slot {KERNEL_ROOM:,} [E0808]"
+def _check_room(size: int, room: int = KERNEL_ROOM) -> None:
+    if size > room:
+        what = f"the image has {size:,} bytes, its slot {room:,} [E0808]"
         raise BuildError(what, hint="`edgeuk size` shows what takes the room")
 
 
-def boot_files(boot: Boot) -> dict[str, bytes]:
-    """Slot A. Raises `BuildError` for an image larger than its room."""
-    _check_room(len(boot.image))
-    lines = [*boot.lines, f"kernel={KERNEL}", f"kernel_address={boot.address:#x}"]
-    lines += ["disable_commandline_tags=1", "disable_splash=1"]
-    files = dict(boot.firmware)
-    if boot.config:
-        lines.append(f"initramfs {CONFIG} {boot.config_address:#x}")  # it loads any file
-        files[CONFIG] = boot.config
-    files["config.txt"] = "".join(f"{line}\n" for line in lines).encode()
-    files[KERNEL] = boot.image.ljust(KERNEL_ROOM, b"\0")
-    return files
+def padded(image: bytes) -> bytes:
+    """As long as its room, in which an update replaces it. Raises `BuildError`."""
+    _check_room(len(image))
+    return image.ljust(KERNEL_ROOM, b"\0")
 
 
-def make(files: Mapping[str, bytes]) -> tuple[Extent, ...]:
-    """All that is written, the first sector first."""
-    contents: tuple[Mapping[str, bytes], ...] = ({"autoboot.txt": AUTOBOOT.encode()}, files, {})
-    extents = [Extent(0, _table()), Extent(SECTOR, bytes(GPT))]  # no other table contradicts
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """A boot loader that the processor's ROM looks for at a fixed place of the card."""
+
+    name: str
+    data: bytes  # none: what is there stays, be it on this card or in the board
+    offset: int
+    end: int  # where something else begins, such as its environment
+
+
+def make(
+    files: Mapping[str, bytes],
+    select: Mapping[str, bytes],
+    loader: Loader | None = None,
+) -> tuple[Extent, ...]:
+    """All that is written, the first sector first: slot A has `files`, partition 1 `select`. Raises
+    `BuildError` for what does not fit."""
+    extents = [Extent(0, _table(), head=True), *_gap(loader)]
     at = START
+    contents: tuple[Mapping[str, bytes], ...] = (select, files, {})
     for content, (_, size), label in zip(
         contents, LAYOUT, ("SELECT", "SLOT-A", "SLOT-B"), strict=False
     ):
@@ -91,6 +97,25 @@ def make(files: Mapping[str, bytes]) -> tuple[Extent, ...]:
         at += size
     extents.append(Extent(at, bytes(64 * 1024)))  # old boot records are none of ours
     return tuple(extents)
+
+
+def _gap(loader: Loader | None) -> list[Extent]:
+    """What is written before the first partition, besides the first sector."""
+    if loader is None:
+        return [Extent(SECTOR, bytes(GPT))]  # no other partition table contradicts ours
+    if not loader.data:
+        return [Extent(SECTOR, bytes(SECTOR))]  # of that table only the header, and no loader
+    if loader.offset + len(loader.data) > loader.end:
+        room = loader.end - loader.offset
+        what = f"`{loader.name}` has {len(loader.data):,} bytes, its place {room:,} [E0808]"
+        raise BuildError(what, hint="is it the boot loader of this board?")
+    # Whole, so that neither another loader nor the environment that one has saved is left.
+    gap = bytearray(START)
+    gap[loader.offset : loader.offset + len(loader.data)] = loader.data
+    head = slice(loader.offset, loader.offset + SECTOR)
+    first = Extent(loader.offset, bytes(gap[head]), head=True)
+    gap[head] = bytes(SECTOR)
+    return [first, Extent(SECTOR, bytes(gap[SECTOR:]))]
 
 
 def _table() -> bytes:
@@ -143,35 +168,47 @@ def write(
     *,
     verify: bool = True,
 ) -> None:
-    """Write, flush, read back; the first sector last of all. `disk` is what `identify` found before
-    the user was asked; None for a file. Only a benchmark does not `verify`. Raises `DeviceError`
-    when the card fails or is another one now, `VerificationError` when other bytes come back; the
-    card does not boot then."""
-    first, *others = extents
+    """Write, flush, read back; the heads when all else is right, the first sector last of all.
+    `disk` is what `identify` found before the user was asked; None for a file. Only a benchmark
+    does not `verify`. Raises `DeviceError` when the card fails or is another one now,
+    `VerificationError` when other bytes come back; the card does not boot then."""
+    heads = [e for e in extents if e.head]
+    others = [e for e in extents if not e.head]
     if disk and disk.size >= SIZE + GPT:  # the copy of an old table would be taken for a rescue
         others.append(Extent(disk.size - GPT, bytes(GPT)))
-    total = (1 + verify) * sum(len(e.data) for e in (first, *others))
+    total = (1 + verify) * sum(len(e.data) for e in (*heads, *others))
     handle = _open(path, disk)
     try:
         if disk is None:
             os.ftruncate(handle, 0)
             os.ftruncate(handle, SIZE)
-        _put(handle, Extent(0, bytes(SECTOR)))
-        os.fsync(handle)
+        _behead(handle, heads)
         done = _each(handle, others, _put, lambda count: progress(count, total))
         _flush(handle)
         if verify:
             _each(handle, others, _check, lambda count: progress(done + count, total))
-        _put(handle, first)
-        _flush(handle)
-        if verify:
-            _check(handle, first)
+        try:
+            for head in reversed(heads):
+                _put(handle, head)
+                _flush(handle)
+                if verify:
+                    _check(handle, head)
+        except VerificationError:
+            _behead(handle, heads)
+            raise
         progress(total, total)
     except OSError as e:
         raise _failed(path, e) from None
     finally:
         with contextlib.suppress(OSError):  # it was flushed; a card that is gone cannot be closed
             os.close(handle)
+
+
+def _behead(handle: int, heads: Sequence[Extent]) -> None:
+    """What is there does not boot any more."""
+    for head in heads:
+        _put(handle, Extent(head.offset, bytes(len(head.data))))
+    os.fsync(handle)
 
 
 def _open(path: Path, disk: Disk | None) -> int:

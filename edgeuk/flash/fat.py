@@ -27,6 +27,7 @@ class Extent:
 
     offset: int
     data: bytes
+    head: bool = False  # what a boot begins with: written when all else is there
 
 
 def make(

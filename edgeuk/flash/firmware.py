@@ -1,4 +1,5 @@
-"""The boot firmware of the Raspberry Pi, which is its maker's: found on this machine, or fetched.
+"""What starts a board before our image does, and is not ours: the Raspberry Pi's boot firmware,
+found on this machine or fetched; a U-Boot that somebody has built.
 
     python -m edgeuk.flash.firmware fetch     # Debian: raspi-firmware, and the kernel's device tree
 
@@ -31,6 +32,7 @@ KEPT = (  # of the packages; what a licence says goes with it
     "usr/share/doc/raspi-firmware/copyright",
     "usr/lib/linux-image-*-arm64/broadcom/bcm2711-*.dtb",
 )
+IMX = b"\xd1\x00\x20"  # IVT: tag, length 32 (U-Boot, include/imximage.h; HAB of the i.MX)
 FOLDERS = (
     "/usr/lib/raspi-firmware",  # Debian's raspi-firmware
     "/boot/firmware",  # Raspberry Pi OS, and Debian on a Pi
@@ -56,6 +58,27 @@ def find(names: Sequence[str], folder: Path | None) -> dict[str, bytes]:
             hint=_hint(),
         )
     return found
+
+
+def find_loader(names: Sequence[str], folder: Path | None, how: str) -> tuple[str, bytes]:
+    """The first of the files that is there: its name and content. Raises `DeviceError`."""
+    hint = f"{how}, then --firmware-dir with its folder; --no-firmware if the board has one already"
+    what = f"the board's boot loader is missing [E0811]: {' or '.join(names)}"
+    if folder is None:
+        raise DeviceError(what, hint=hint)
+    for name in names:
+        try:
+            data = (folder / name).read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as e:
+            what = f"cannot be read: {(e.strerror or str(e)).lower()} [E0811]"
+            raise DeviceError(what, where=str(folder / name), hint=hint) from None
+        if not data.startswith(IMX):
+            what = "this is no boot image of an i.MX processor [E0811]"
+            raise DeviceError(what, where=str(folder / name), hint=hint)
+        return name, data
+    raise DeviceError(what, where=str(folder), hint=hint)
 
 
 def _hint() -> str:

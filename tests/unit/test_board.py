@@ -64,6 +64,9 @@ def test_the_boards_of_the_repository_are_right():
         ("lm3s6965evb", "clock_hz = 50_000_000", "clock_hz = 30_000_000", "cannot be 30000000"),
         ("frdm-k64f", "external_hz = 50_000_000", "external_hz = 51_000_001", "1,000,000 Hz, not"),
         ("mps2-an385", "clock_hz = 25_000_000", "clock_hz = 25_000_001", "1,000,000 Hz, not"),
+        ("frdm-k64f", "120_000_000         #", "60_000_000 #", "gets 120,000,000 Hz (the clock"),
+        ("frdm-k64f", "= 60_000_000", "= 120_000_000", "gets 60,000,000 Hz (the clock"),
+        ("lm3s6965evb", "50_000_000          #", "25_000_000 #", "gets 50,000,000 Hz"),
         ("rpi4", '"bcm_mini_uart"', '"bcm_mini_uart"\nbaud = 300', "cannot be made"),
     ],
 )  # fmt: skip

@@ -11,12 +11,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from flash_rig import Fat16, an_image, flattened, mediums, system, tree
 
 from edgeuk.cli.app import run
 from edgeuk.errors import BuildError, DeviceError, UsageError, VerificationError
-from edgeuk.flash import card, disks, fat
+from edgeuk.flash import card, disks, fat, pi
 from edgeuk.flash.plan import Piece, pieces_of
-from edgeuk.pack import elf
 
 FIRMWARE = ("start4.elf", "fixup4.dat", "bcm2711-rpi-4-b.dtb", "overlays/some-thing.dtbo")
 MB = 1 << 20
@@ -36,74 +36,8 @@ def boot(**changes):
     return card.Boot(**(fields | changes))
 
 
-def flattened(extents, size):
-    data = bytearray(size)
-    for extent in extents:
-        data[extent.offset : extent.offset + len(extent.data)] = extent.data
-    return bytes(data)
-
-
-class Fat16:
-    """Reads a file system: "FAT: General Overview of On-Disk Format", 1.03."""
-
-    def __init__(self, volume):
-        self.volume = volume
-        fields = struct.unpack_from("<HBHBHHBH", volume, 11)
-        self.sector, self.per, reserved, count, root, _, _, fat_sectors = fields
-        start = reserved * self.sector
-        self.tables = [
-            volume[start + n * fat_sectors * self.sector :][: fat_sectors * self.sector]
-            for n in range(count)
-        ]
-        self.root = start + count * fat_sectors * self.sector
-        self.data = self.root + root * 32
-        self.root_entries = root
-        assert volume[510:512] == b"\x55\xaa"
-
-    def chain(self, cluster):
-        while cluster < 0xFFF8:
-            assert cluster >= 2
-            yield cluster
-            cluster = struct.unpack_from("<H", self.tables[0], 2 * cluster)[0]
-
-    def content(self, cluster):
-        size = self.per * self.sector
-        places = (self.data + (c - 2) * size for c in self.chain(cluster))
-        return b"".join(self.volume[at : at + size] for at in places)
-
-    def files(self):
-        return dict(self.walk(self.volume[self.root : self.root + 32 * self.root_entries], ""))
-
-    def walk(self, directory, above):
-        long, order = "", 0
-        for at in range(0, len(directory), 32):
-            entry = directory[at : at + 32]
-            if entry[0] == 0:
-                return
-            if entry[11] == 0x0F:
-                # The last piece comes first and is marked; then they count down.
-                assert entry[0] == (order - 1 if order else 0x40 | entry[0] & 0x3F)
-                order, checksum = entry[0] & 0x3F, entry[13]
-                part = entry[1:11] + entry[14:26] + entry[28:32]
-                long = part.decode("utf-16-le").split("\0")[0].rstrip("\uffff") + long
-                continue
-            short = f"{entry[:8].decode().rstrip()}.{entry[8:11].decode().rstrip()}".rstrip(".")
-            if long:
-                total = 0
-                for byte in entry[:11]:
-                    total = ((total & 1) << 7) + (total >> 1) + byte & 0xFF
-                assert (order, checksum) == (1, total)
-            name, long, order = above + (long or short), "", 0
-            cluster, size = struct.unpack_from("<HI", entry, 26)
-            if entry[11] & 0x10:
-                if not entry.startswith(b"."):
-                    yield from self.walk(self.content(cluster), f"{name}/")
-            elif not entry[11] & 0x08:
-                yield name, (self.content(cluster)[:size] if cluster else b"", cluster)
-
-
 def test_the_file_system_has_what_was_put_in_and_every_file_is_contiguous():
-    files = card.boot_files(boot())
+    files = pi.boot_files(boot())
     volume = Fat16(flattened(fat.make(files=files, **SPECIAL), 64 << 20))
     found = volume.files()
     assert {name: data for name, (data, _) in found.items()} == files
@@ -114,7 +48,9 @@ def test_the_file_system_has_what_was_put_in_and_every_file_is_contiguous():
 
 
 def test_the_same_input_gives_the_same_bytes():
-    assert card.make(card.boot_files(boot())) == card.make(card.boot_files(boot()))
+    assert card.make(pi.boot_files(boot()), pi.SELECT) == card.make(
+        pi.boot_files(boot()), pi.SELECT
+    )
 
 
 def test_debians_checker_finds_no_fault(tmp_path):
@@ -122,7 +58,7 @@ def test_debians_checker_finds_no_fault(tmp_path):
     if checker is None:
         pytest.skip("fsck.fat is not installed (apt-get install dosfstools)")
     path = tmp_path / "volume"
-    path.write_bytes(flattened(fat.make(files=card.boot_files(boot()), **SPECIAL), 64 << 20))
+    path.write_bytes(flattened(fat.make(files=pi.boot_files(boot()), **SPECIAL), 64 << 20))
     done = subprocess.run([checker, "-n", str(path)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout
 
@@ -131,14 +67,14 @@ def test_files_that_do_not_fit_are_refused():
     with pytest.raises(BuildError, match=r"do not fit into a partition of 64 MB \[E0808\]"):
         fat.make(files={"LARGE.BIN": bytes(64 << 20)}, **SPECIAL)
     with pytest.raises(BuildError, match=r"the image has 2,097,153 bytes, its slot 2,097,152"):
-        card.boot_files(boot(image=bytes((2 << 20) + 1)))
+        pi.boot_files(boot(image=bytes((2 << 20) + 1)))
 
 
 def test_the_boot_files_say_where_the_image_and_its_configuration_go():
-    text = card.boot_files(boot())["config.txt"].decode()
+    text = pi.boot_files(boot())["config.txt"].decode()
     assert "arm_64bit=1\nkernel=kernel8.img\nkernel_address=0x80000\n" in text
     assert "initramfs edgeuk.cfg 0xfff000\n" in text
-    assert "initramfs" not in card.boot_files(boot(config=b""))["config.txt"].decode()
+    assert "initramfs" not in pi.boot_files(boot(config=b""))["config.txt"].decode()
 
 
 def written(path, extents):
@@ -152,25 +88,25 @@ def first_sector(path):
 
 
 def test_a_card_in_a_file_has_the_partitions_and_slot_a(tmp_path):
-    files = card.boot_files(boot())
-    data = written(tmp_path / "card", card.make(files))
+    files = pi.boot_files(boot())
+    data = written(tmp_path / "card", card.make(files, pi.SELECT))
     assert (tmp_path / "card").stat().st_mode & 0o077 == 0  # a key may be in it
     assert len(data) == card.SIZE
     assert data[510:512] == b"\x55\xaa"
     rows = [struct.unpack_from("<B3xB3xII", data, 446 + 16 * n) for n in range(4)]
     assert [kind for _, kind, _, _ in rows] == [0x0E, 0x0E, 0x0E, 0xDA]
     ends = [(start + count) for _, _, start, count in rows]
-    assert [start for _, _, start, _ in rows] == [2048, *ends[:3]]
+    assert [start for _, _, start, _ in rows] == [16384, *ends[:3]]
     assert ends[3] * 512 == len(data)
     slots = [Fat16(data[start * 512 : (start + count) * 512]) for _, _, start, count in rows[:3]]
-    assert slots[0].files()["autoboot.txt"][0].decode() == card.AUTOBOOT
+    assert slots[0].files()["autoboot.txt"][0].decode() == pi.AUTOBOOT
     assert {n: d for n, (d, _) in slots[1].files().items()} == files
     assert slots[2].files() == {}
 
 
 def test_an_interrupted_write_leaves_no_partition_table(tmp_path, monkeypatch):
     """At every write: the device fails there, over a card that booted."""
-    path, extents = tmp_path / "card", card.make(card.boot_files(boot()))
+    path, extents = tmp_path / "card", card.make(pi.boot_files(boot()), pi.SELECT)
     count = sum(len(card._pieces(e)) for e in extents) + 1
     real = os.pwrite
     for fails_at in range(1, count):
@@ -191,7 +127,7 @@ def test_an_interrupted_write_leaves_no_partition_table(tmp_path, monkeypatch):
 
 
 def test_a_card_that_gives_other_bytes_back_does_not_boot(tmp_path, monkeypatch):
-    path, extents = tmp_path / "card", card.make(card.boot_files(boot()))
+    path, extents = tmp_path / "card", card.make(pi.boot_files(boot()), pi.SELECT)
     real = os.pread
 
     def worn(handle, size, offset):
@@ -209,11 +145,15 @@ def test_a_disk_that_is_another_one_now_is_not_written_to(tmp_path):
     path = tmp_path / "sdx"
     path.write_bytes(b"somebody's")
     with pytest.raises(DeviceError, match=r"no longer what it was when you were asked \[E0810\]"):
-        card.write(path, card.make({}), lambda done, total: None, card.Disk(0x810, 1 << 30))
+        card.write(
+            path, card.make({}, pi.SELECT), lambda done, total: None, card.Disk(0x810, 1 << 30)
+        )
     assert path.read_bytes() == b"somebody's"
     path.unlink()
     with pytest.raises(DeviceError):
-        card.write(path, card.make({}), lambda done, total: None, card.Disk(0x810, 1 << 30))
+        card.write(
+            path, card.make({}, pi.SELECT), lambda done, total: None, card.Disk(0x810, 1 << 30)
+        )
     assert not path.exists(), "a card that was pulled becomes no file"
 
 
@@ -223,47 +163,22 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(DeviceError) as caught:
-        card.write(tmp_path / "card", card.make({}), lambda done, total: None)
+        card.write(tmp_path / "card", card.make({}, pi.SELECT), lambda done, total: None)
     assert caught.value.hint == "the disk is full, or the card is smaller than it says"
-
-
-def system(*argv):
-    """A command that only root may run; skips the test where it does not work."""
-    path = f"{os.environ['PATH']}:/sbin:/usr/sbin"
-    try:
-        return subprocess.run(
-            argv, capture_output=True, text=True, check=True, timeout=60, env={"PATH": path}
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError) as e:
-        pytest.skip(f"needs root, mount and losetup: {e}")
 
 
 @pytest.fixture
 def disk(tmp_path):
-    """Make a disk of the kernel's; beyond `holds` bytes it fails, as a card that is pulled out."""
-    folder, devices = tmp_path / "medium", []
-    folder.mkdir()
-
-    def make(size, holds=512 << 20):
-        system("mount", "-t", "tmpfs", "-o", f"size={holds}", "tmpfs", str(folder))
-        with (folder / "disk").open("wb") as file:
-            file.truncate(size)
-        devices.append(system("losetup", "--find", "--show", str(folder / "disk")))
-        return Path(devices[0]), folder / "disk"
-
-    yield make
-    if os.path.ismount(folder):
-        for device in devices:
-            system("losetup", "--detach", device)
-        system("umount", str(folder))
+    with mediums(tmp_path) as make:
+        yield make
 
 
 def test_a_disk_that_breaks_off_in_the_middle_has_no_partition_table(disk):
     """A real block device, of the kernel's loop driver: its medium is full after 1 MB."""
     path, medium = disk(card.SIZE + MB, holds=MB)
     with medium.open("r+b") as file:
-        file.write(card.make({})[0].data)  # it booted once
-    extents = card.make(card.boot_files(boot()))
+        file.write(card.make({}, pi.SELECT)[0].data)  # it booted once
+    extents = card.make(pi.boot_files(boot()), pi.SELECT)
     with pytest.raises(DeviceError, match=r"writing failed: .* \[E0810\]") as caught:
         card.write(path, extents, lambda done, total: None, card.identify(path))
     assert caught.value.hint == "was the card pulled out? It does not boot now; write again"
@@ -277,7 +192,7 @@ def test_a_disk_gets_the_card_and_loses_what_was_left_of_another_partition_table
         with medium.open("r+b") as file:
             file.seek(place, os.SEEK_SET if place > 0 else os.SEEK_END)
             file.write(text)
-    extents = card.make(card.boot_files(boot()))
+    extents = card.make(pi.boot_files(boot()), pi.SELECT)
     card.write(path, extents, lambda done, total: None, card.identify(path))
     data = medium.read_bytes()
     assert data.count(b"EFI PART") == 0
@@ -291,7 +206,9 @@ def test_a_disk_that_is_in_use_is_not_opened(disk):
     handle = os.open(path, os.O_RDWR | os.O_EXCL)
     try:
         with pytest.raises(DeviceError, match=r"device or resource busy \[E0810\]") as caught:
-            card.write(path, card.make({}), lambda done, total: None, card.identify(path))
+            card.write(
+                path, card.make({}, pi.SELECT), lambda done, total: None, card.identify(path)
+            )
     finally:
         os.close(handle)
     assert caught.value.hint == "the system uses it: unmount it first"
@@ -303,7 +220,7 @@ def test_a_full_disk_of_files_is_said_and_what_is_there_does_not_boot(tmp_path):
     folder.mkdir()
     system("mount", "-t", "tmpfs", "-o", f"size={MB}", "tmpfs", str(folder))
     try:
-        extents = card.make(card.boot_files(boot()))
+        extents = card.make(pi.boot_files(boot()), pi.SELECT)
         with pytest.raises(DeviceError, match="no space left on device") as caught:
             card.write(folder / "card", extents, lambda done, total: None)
         assert first_sector(folder / "card") == bytes(512)
@@ -318,24 +235,6 @@ def test_pieces_that_lie_far_apart_are_refused_before_memory_is_taken():
         card.flatten(far)
     near = [Piece(0x80000, b"code", "image"), Piece(0x80008, b"data", "image")]
     assert card.flatten(near) == (b"code\0\0\0\0data", 0x80000)
-
-
-# /sys/block as the kernel shows it: name, removable, size in sectors, and what else matters.
-def tree(root, name, *, removable="1", size=1 << 24, parts=0, number=8, card_type="", ro="0"):
-    folder = root / "sys/block" / name
-    (folder / "device").mkdir(parents=True)
-    (folder / "removable").write_text(f"{removable}\n")
-    (folder / "ro").write_text(f"{ro}\n")
-    (folder / "size").write_text(f"{size}\n")
-    (folder / "dev").write_text(f"{number}:0\n")
-    (folder / "device/model").write_text("Reader\n")
-    if card_type:
-        (folder / "device/type").write_text(f"{card_type}\n")
-    for part in range(1, parts + 1):
-        inside = folder / f"{name}{part}"
-        (inside / "holders").mkdir(parents=True)
-        (inside / "partition").write_text(f"{part}\n")
-        (inside / "dev").write_text(f"{number}:{part}\n")
 
 
 def mounted(root, *rows):
@@ -365,7 +264,7 @@ def test_only_removable_disks_that_nobody_uses_will_do(tmp_path):
         "sda": "",
         "sdb": "/dev/sdb1 is mounted at /media/x",
         "sdc": "it is write-protected",
-        "sdd": "it is too small: 177 MB are needed",
+        "sdd": "it is too small: 184 MB are needed",
         "sdf": "/dev/sdf1 is part of dm-0",
     }
 
@@ -381,7 +280,7 @@ def test_a_refusal_names_the_disks_that_would_do(tmp_path):
     assert caught.value.hint == "disks that would do: /dev/sdb (Reader, 8.6 GB)"
     with pytest.raises(UsageError, match=r"/dev/sdb1 is no whole disk \[E0812\]"):
         disks.check_disk("sdb1", found)
-    with pytest.raises(UsageError, match=r"\[E0813\]: it is too small: 177 MB are needed"):
+    with pytest.raises(UsageError, match=r"\[E0813\]: it is too small: 184 MB are needed"):
         disks.check_disk("sdc", found)
     assert disks.check_disk("sdb", found) == "/dev/sdb (Reader, 8.6 GB)"
 
@@ -403,10 +302,7 @@ def rpi4(tmp_path):
     for name in FIRMWARE:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(name.encode())
-    code = random.Random(3).randbytes(5000)
-    segment = elf.Segment(elf.PT_LOAD, 5, 0x80000, 0x80000, len(code), 4, code)
-    image = tmp_path / "i.elf"
-    image.write_bytes(elf.pack(elf.Elf(elf.CLASS_64, 183, 0, 0x80000, (segment,), ())))
+    image = an_image(tmp_path / "i.elf", 0x80000, random.Random(3).randbytes(5000))
     to = tmp_path / "card.img"
     where = ["flash", "--board", "rpi4", "--image", str(image), "--to", str(to)]
     return [*where, "--firmware-dir", str(folder)], to, image, folder
@@ -446,9 +342,7 @@ def test_missing_firmware_names_every_file_and_the_cure(rpi4, capsys):
 
 def test_an_image_larger_than_its_slot_is_refused_and_makes_no_file(rpi4, capsys):
     argv, to, image, _ = rpi4
-    code = bytes(card.KERNEL_ROOM + 1)
-    segment = elf.Segment(elf.PT_LOAD, 5, 0x80000, 0x80000, len(code), 4, code)
-    image.write_bytes(elf.pack(elf.Elf(elf.CLASS_64, 183, 0, 0x80000, (segment,), ())))
+    an_image(image, 0x80000, bytes(card.KERNEL_ROOM + 1))
     assert run(argv) == 1
     said = capsys.readouterr().err
     assert "the image has 2,097,153 bytes, its slot 2,097,152 [E0808]" in said

@@ -2,9 +2,10 @@
 
 import pytest
 
-from edgeuk.board import Flash, load_board
+from edgeuk.board import load_board
 from edgeuk.errors import BuildError, ConfigError
 from edgeuk.flash.plan import FlashRegion, Piece, Sector, pieces_of, sectors_of
+from edgeuk.flash_method import Flash
 from edgeuk.pack import elf
 
 # Sectors of two sizes side by side, as an STM32F4 has them.
@@ -73,6 +74,13 @@ ram = { base = 0, size = 4 }
             '[flash]\nmethod = "sd"\nfirmware = ["a"]\nconfig = ["b=1"]',
             Flash("sd", "", ("a",), ("b=1",)),
         ),
+        (
+            '[flash]\nmethod = "u-boot"\nloader = ["a", "b"]\nloader_at = 0x400\n'
+            'loader_end = 0x1000\nloader_from = "make"',
+            Flash("u-boot", loader=("a", "b"), loader_at=1024, loader_end=4096, loader_from="make"),
+        ),
+        ('[flash]\nmethod = "mps2"\napplication = "AN385"', Flash("mps2", application="AN385")),
+        ('[flash]\nmethod = "file"\ncommand = "x {file}"', Flash("file", command="x {file}")),
     ],
 )
 def test_the_flash_table_of_a_board(tmp_path, text, expected):
@@ -87,6 +95,13 @@ def test_the_flash_table_of_a_board(tmp_path, text, expected):
         ('[flash]\nmethod = "usb"', "E0205"),
         ('[flash]\nmethod = "pyocd"', "E0202"),
         ('[flash]\nmethod = "sd"\ntarget = "k64f"', "E0201"),
+        (
+            '[flash]\nmethod = "u-boot"\nloader = ["a"]\nloader_at = 0x1000000\n'
+            'loader_end = 0\nloader_from = ""',
+            "E0204",
+        ),
+        ('[flash]\nmethod = "mps2"\ntarget = "k64f"', "E0202"),
+        ('[flash]\nmethod = "file"', "E0202"),
     ],
 )
 def test_a_flash_table_that_makes_no_sense(tmp_path, text, code):
