@@ -30,8 +30,9 @@ from edgeuk.cli.say import say
 from edgeuk.device_config import device_values
 from edgeuk.errors import DeviceError, ToolError, UsageError
 from edgeuk.resolve import Image
+from edgeuk.run import emulated
 from edgeuk.run.debugger import commands, find_gdb, run_gdb
-from edgeuk.run.qemu import Qemu
+from edgeuk.run.machine import Machine
 from edgeuk.run.session import check_broker, peers, session
 from edgeuk.sealed import delivery
 from edgeuk.symbols import Program
@@ -75,10 +76,13 @@ def debug(
     if broker and probe:
         raise UsageError("--broker or --probe, not both", hint="a board knows its own broker")
     project, image = load_image(gateway, board, device)
-    if image.board.qemu is None and image.board.cpu != "host" and not probe:
+    virtual = image.board.qemu or image.board.unicorn
+    if not virtual and image.board.cpu != "host" and not probe:
         what = f"nothing here debugs an image of board `{image.board.name}`"
         raise UsageError(what, hint="--probe ID for the board itself, or --probe virtual")
     need_tools(image, qemu=not probe)
+    if image.board.unicorn and not probe:
+        emulated.check()
     program = find_gdb(gdb, "" if image.board.cpu == "host" else image.cpu.target)
     values = device_values(project.gateway, project.device)
     if broker:
@@ -90,10 +94,10 @@ def debug(
         raise typer.Exit(_through_probe(call, probe))
     seal, finished = delivery(project.gateway, project.device, ask_secret)
     around = {"broker_url": broker, "seal": seal, "finished": finished}
-    if image.board.qemu is None:
+    if not virtual:
         raise typer.Exit(_process(call, values, around))
     log = output_folder(image, folder) / "console.log"
-    raise typer.Exit(_in_qemu(call, values, around, log))
+    raise typer.Exit(_virtual(call, values, around, log))
 
 
 class _Call:
@@ -120,23 +124,23 @@ class _Call:
             return run_gdb([self.gdb, *first, *self.arguments])
 
 
-def _in_qemu(call: _Call, values: Mapping[str, str], around: Any, log: Path) -> int:
+def _virtual(call: _Call, values: Mapping[str, str], around: Any, log: Path) -> int:
     """The machine waits for gdb before its first instruction."""
+    board = call.image.board
     with tempfile.TemporaryDirectory(prefix="edgeuk-") as folder:
         path = Path(folder) / "gdb"  # a name that no other user can get at
-        extra = ["-S", "-gdb", f"unix:{path},server=on,wait=off", "-action", "reboot=reset"]
         over = threading.Event()  # what QEMU says of its end is not the image's
 
         def show(line: str) -> None:
             if not over.is_set():
                 say(f"  | {line}")
 
-        where = (call.image.board, call.result.image, values)
-        with session(*where, **around, extra=extra, log=log, on_line=show) as running:
-            assert isinstance(running.machine, Qemu)
-            with waiting("starting the machine"):
-                running.machine.qmp("query-status")  # then it listens, or has said why not
-            say(f"{call.image.board.name} in QEMU; broker: {running.broker}")
+        where = (board, call.result.image, values)
+        with session(*where, **around, gdb=path, log=log, on_line=show) as running:
+            assert isinstance(running.machine, Machine)
+            with waiting("starting the machine"):  # then it listens, or has said why not
+                running.machine.qmp("set-action", reboot="reset")
+            say(f"{board.name} in {running.machine.NAME}; broker: {running.broker}")
             try:
                 return call.run(f"target remote {path}", f"tbreak {call.stop_at}", "continue")
             finally:

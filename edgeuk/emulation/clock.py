@@ -14,11 +14,16 @@ class Clock:
     def __init__(self, source: Callable[[], int] = time.monotonic_ns) -> None:
         self._source = source
         self._start, self._before = source(), 0
-        self._speed = 1
+        self._speed, self._held = 1, False
         self._alarms: dict[str, tuple[int, Action]] = {}
 
     def now(self) -> int:
-        return self._before + (self._source() - self._start) * self._speed
+        passed = 0 if self._held else self._source() - self._start
+        return self._before + passed * self._speed
+
+    def hold(self, held: bool) -> None:
+        """It stands as long as a debugger has stopped the board."""
+        self._before, self._start, self._held = self.now(), self._source(), held
 
     @property
     def speed(self) -> int:

@@ -15,6 +15,7 @@ from edgeuk.emulation.system import SystemControl
 END = 0xFFFFFFFF  # no program gets there
 WFI = 0xBF30
 WIDE_ACCESSES = (0x74, 0x7C)  # of 32 bits, by the first seven (A5.3)
+IT, BLOCK_MAX = 0xBF, 5  # opcode; instructions with the IT itself (A7.7.38)
 TRIES_MAX = 1000  # to end an instruction
 
 
@@ -29,6 +30,9 @@ class Core(Exceptions):
         self._attention = threading.Event()
         self._counting = False  # instructions: not to be stopped
         self._pair: tuple[int, int, int] | None = None  # address, register, what it was
+        self._breaks: set[int] = set()  # a debugger's
+        self._break_hooks: list[Any] = []
+        self._walks = False
         self.map(system.BASE, system.SIZE, scs)
         self._uc.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
 
@@ -48,6 +52,7 @@ class Core(Exceptions):
         """B1.5.5: the stack pointer and the entry come from the vector table."""
         self.scs.reset()
         self.between.clear()
+        self._walks = False
         self.protect_nothing()
         self.set(arm.UC_ARM_REG_XPSR, XPSR_T)
         for name in ("PRIMASK", "FAULTMASK", "BASEPRI", "CONTROL"):
@@ -66,15 +71,68 @@ class Core(Exceptions):
         if stop and not self._counting:
             self._uc.emu_stop()
 
-    def first(self, instructions: int) -> None:
-        """Just so many, out of reset."""
+    def single(self) -> None:
+        """One instruction, and the way into what it raises. Nothing else interrupts it, and a WFI
+        ends at once: a debugger is an event that wakes (B1.5.19)."""
+        started = self._pc
+        # Both, as Unicorn does not count within an IT block, from where only its end branches.
         self._uc.ctl_flush_tb()
         self._counting = True
         try:
-            self._execute(instructions)
+            self._execute(1, started + _size(self._halfword(started)))
         finally:
             self._counting = False
         self._uc.ctl_flush_tb()
+        if self._pc == started and self._done is not None:
+            self._finish()
+        self._done = None
+        self._clock.run()
+        self._end_instruction()
+
+    def settle(self) -> None:
+        """To the end of the instruction that was left without one."""
+        if self._done is not None:
+            self._finish()
+        self._end_instruction()
+
+    def break_at(self, addresses: set[int]) -> None:
+        """`broke` before the instructions there, and nowhere else."""
+        if addresses == self._breaks:
+            return
+        for hook in self._break_hooks:
+            self._uc.hook_del(hook)
+        kind, self._breaks = unicorn.UC_HOOK_CODE, set(addresses)
+        blocks = {self._block(a) for a in addresses} - {0}
+        hooks = [(self._on_block, a) for a in blocks]
+        hooks += [(self._on_break, a) for a in addresses]
+        self._break_hooks = [self._uc.hook_add(kind, hook, None, a, a) for hook, a in hooks]
+        self._uc.ctl_flush_tb()
+
+    def _block(self, at: int) -> int:
+        """The IT whose block this instruction is in, where Unicorn does not stop; 0: none."""
+        for start in range(at - 2, max(0, at - 18), -2):
+            one = self._halfword(start)
+            here, mask = start + 2, one & 15 if one >> 8 == IT else 0
+            while mask:
+                if here == at:
+                    return start
+                here, mask = here + _size(self._halfword(here)), mask << 1 & 15
+        return 0
+
+    def _conditional(self) -> int:
+        """ITSTATE<3:0> (A7.3.2): one bit is left of the last instruction of an IT block."""
+        return (
+            self.get(arm.UC_ARM_REG_XPSR) >> 10 << 2 & 15 | self.get(arm.UC_ARM_REG_XPSR) >> 25 & 3
+        )
+
+    def _walk(self) -> None:
+        """Through an IT block with a breakpoint in it."""
+        self._walks = False
+        for _ in range(BLOCK_MAX):
+            self.single()
+            self.broke = self.broke or self._pc in self._breaks
+            if self.broke or self.stopped or not self._conditional():
+                return
 
     def step(self, sleep: Callable[[], None], outside: Callable[[], None]) -> None:
         """Until the next thing happens that is not an instruction. `outside` takes what came;
@@ -85,6 +143,9 @@ class Core(Exceptions):
         if self._done is not None:
             self._finish()
         self._clock.run()
+        if self._walks:
+            self._walk()
+            return
         if self.between or self.stopped:
             self._end_instruction()
             return
@@ -97,7 +158,7 @@ class Core(Exceptions):
     def _sleep(self, sleep: Callable[[], None]) -> None:
         self._end_instruction()
         self._read_masks()
-        while not self.scs.wakes() and not self.stopped:
+        while not (self.scs.wakes() or self.stopped or self.broke):
             sleep()
             self._clock.run()
             self._end_instruction()
@@ -111,8 +172,10 @@ class Core(Exceptions):
         at, done = self._pc, self._done
         one = self._halfword(at)
         self._done = None
+        if at in self._breaks:  # then it has not begun
+            return
         if 0x5000 <= one < 0xA000 or 0xC000 <= one < 0xD000 or one >> 9 in WIDE_ACCESSES:
-            size = 4 if one >> 11 in (0x1D, 0x1F) else 2
+            size = _size(one)
             for _ in range(TRIES_MAX):  # a stop from outside may come before it has begun
                 self._done = done
                 self._uc.ctl_remove_cache(at, at + size)
@@ -158,12 +221,27 @@ class Core(Exceptions):
     def _on_pair_done(self, *_: Any) -> None:
         self._pair = None
 
+    def _on_break(self, *_: Any) -> None:
+        if not self._counting:
+            self.broke, self._last = True, None
+            self._uc.emu_stop()
+
+    def _on_block(self, *_: Any) -> None:
+        if not self._counting:
+            self._walks, self._last = True, None
+            self._uc.emu_stop()
+
     def _on_unmasked(self, _uc: Any, address: int, _size: int, _: Any) -> None:
         """Behind an instruction that lets interrupts through: before the next one."""
         due = self._attention.is_set() or self._clock.next() <= self._clock.now()
         if address != self._started and (due or self.scs.pending):
             self._last = None
             self._uc.emu_stop()
+
+
+def _size(first: int) -> int:
+    """Of the instruction that begins with this halfword (A5.1)."""
+    return 4 if first >> 11 in (0x1D, 0x1E, 0x1F) else 2
 
 
 def _unmasking(data: bytes) -> list[int]:

@@ -18,12 +18,17 @@ XPSR_T, XPSR_ALIGNED, XPSR_NUMBER = 1 << 24, 1 << 9, 0x1FF
 IACCVIOL = 1 << 0  # CFSR (B3.2.15)
 IBUSERR, PRECISERR, IMPRECISERR, UNSTKERR, STKERR = 1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12
 UNDEFINSTR, INVSTATE, INVPC = 1 << 16, 1 << 17, 1 << 18
+HANDLER, THREAD, PROCESS = 0xFFFFFFF1, 0xFFFFFFF9, 0xFFFFFFFD  # EXC_RETURN (table B1-8)
 FRAME = 32  # bytes: r0 to r3, r12, lr, return address, xPSR (B1.5.6)
 STACKED = (*(arm.UC_ARM_REG_R0 + i for i in range(4)), arm.UC_ARM_REG_R12, arm.UC_ARM_REG_LR)
 
 
 class LockupError(Exception):
-    """A fault in the handler of faults: the processor stands (B1.5.15)."""
+    """A fault where no handler can be entered any more: the processor stands (B1.5.15)."""
+
+
+class UnknownError(Exception):
+    """Unicorn ended as no processor would."""
 
 
 class Exceptions(AddressSpace):
@@ -34,10 +39,16 @@ class Exceptions(AddressSpace):
         self.scs = scs
         self._exception = 0  # as Unicorn numbers them: what ended the last instruction
         self._pc = 0
+        self.debugged = False  # whether anybody is there to see a BKPT
+        self.broke = False  # for whom the processor stops now
 
     @property
     def pc(self) -> int:
         return self._pc
+
+    @pc.setter
+    def pc(self, value: int) -> None:
+        self._pc = value & ~1
 
     def _set_thumb(self, vector: int) -> None:
         xpsr = self.get(arm.UC_ARM_REG_XPSR)
@@ -57,9 +68,12 @@ class Exceptions(AddressSpace):
 
     def _happened(self, error: int) -> None:
         if self._exception == EXCEPTION_EXIT:
-            self._return(self._pc | 1)
+            odd = bool(self.get(arm.UC_ARM_REG_XPSR) & XPSR_T)
+            self._return(self._pc | odd)  # Unicorn keeps the lowest bit there
         elif self._exception == SVC:
             self._synchronous(system.SVCALL)
+        elif self._exception == BKPT and self.debugged:
+            self.broke = True
         elif self._exception == BKPT:
             self._hard(system.HFSR_DEBUGEVT)  # no debugger is there (C1.6)
         elif self._exception == PREFETCH:
@@ -70,7 +84,7 @@ class Exceptions(AddressSpace):
             thumb = self.get(arm.UC_ARM_REG_XPSR) & XPSR_T
             self._usage(UNDEFINSTR if thumb else INVSTATE)
         elif error:
-            raise LockupError(f"unknown trouble: {self._exception}, {error}")
+            raise UnknownError(f"unknown trouble: {self._exception}, {error}")
 
     def _access(self, access: int, address: int) -> None:
         if access in (unicorn.UC_MEM_FETCH_PROT, unicorn.UC_MEM_FETCH_UNMAPPED):
@@ -112,76 +126,109 @@ class Exceptions(AddressSpace):
             self._hard(system.HFSR_FORCED)
 
     def _hard(self, bits: int) -> None:
+        self._escalate(bits)
+        self._enter(system.HARD_FAULT, self._pc)
+
+    def _escalate(self, bits: int) -> None:
+        """To a HardFault, which pends; the last resort has none of its own."""
         self._read_masks()
         self.scs.hfsr |= bits
         if self.scs.running_priority() <= -1:
             raise LockupError(f"locked up at 0x{self._pc:08x}, cfsr 0x{self.scs.cfsr:08x}")
-        self._enter(system.HARD_FAULT, self._pc)
+        self.scs.pending.add(system.HARD_FAULT)
+
+    def _derive(self, exception: int, bits: int) -> None:
+        """A fault of the way in or out (B1.5.7, B1.5.8) pends, or escalates at once."""
+        self._read_masks()
+        self.scs.cfsr |= bits
+        if self.scs.enabled(exception):
+            self.scs.pending.add(exception)
+        else:
+            self._escalate(system.HFSR_FORCED)
+
+    # The way in (B1.5.6).
 
     def _enter(self, exception: int, back: int) -> None:
-        xpsr = self.get(arm.UC_ARM_REG_XPSR)
+        self.scs.pending.add(exception)
+        thread = not self.get(arm.UC_ARM_REG_XPSR) & XPSR_NUMBER
         control = self.get(arm.UC_ARM_REG_CONTROL)
-        thread = not self.scs.active
-        on_process = thread and bool(control & 2)
+        if not self._push(back):
+            self._derive(system.BUS_FAULT, STKERR)
+        self.set(arm.UC_ARM_REG_CONTROL, control & ~2)
+        self._take(HANDLER if not thread else PROCESS if control & 2 else THREAD)
+
+    def _push(self, back: int) -> bool:
+        """The stack moves even where nothing could be written."""
         stack = self.get(arm.UC_ARM_REG_SP)
         aligned = bool(stack & 4) and bool(self.scs.ccr & system.CCR_STKALIGN)
         frame = (stack - FRAME) & (~7 if self.scs.ccr & system.CCR_STKALIGN else ~3) & 0xFFFFFFFF
-        saved = xpsr & ~XPSR_ALIGNED | (XPSR_ALIGNED if aligned else 0)
+        saved = self.get(arm.UC_ARM_REG_XPSR) & ~XPSR_ALIGNED | (XPSR_ALIGNED if aligned else 0)
         values = [*(self.get(r) for r in STACKED), back, saved]
-        if self._may(frame, FRAME, "w"):
+        written = self._may(frame, FRAME, "w")
+        if written:
             self.write(frame, b"".join(v.to_bytes(4, "little") for v in values))
-        else:
-            self._lost_frame(exception)
         self.set(arm.UC_ARM_REG_SP, frame)
-        self.set(arm.UC_ARM_REG_CONTROL, control & ~2)
+        return written
+
+    def _take(self, how: int) -> None:
+        """The first of those that pend, which may be one that the way there brought about; what was
+        to come then waits. `how`: the way back."""
+        exception = self.scs.next()
+        at = self.scs.vtor + 4 * exception
+        if not self._may(at, 4, "r"):  # none but a HardFault's can stand in for it (B1.5.15)
+            if exception <= system.HARD_FAULT:
+                self.scs.hfsr |= system.HFSR_VECTTBL
+                raise LockupError(f"no vector at 0x{at:08x}")
+            self._escalate(system.HFSR_VECTTBL)
+            self._take(how)
+            return
         self.scs.entered(exception)
         self.set(arm.UC_ARM_REG_XPSR, exception | XPSR_T)  # and no IT block
-        back_to = 0xFFFFFFF1 if not thread else 0xFFFFFFFD if on_process else 0xFFFFFFF9
-        self.set(arm.UC_ARM_REG_LR, back_to)
-        at = self.scs.vtor + 4 * exception
-        if not self._may(at, 4, "r"):
-            self.scs.hfsr |= system.HFSR_VECTTBL
-            raise LockupError(f"no vector at 0x{at:08x}")
+        self.set(arm.UC_ARM_REG_LR, how)
         vector = int.from_bytes(self.read(at, 4), "little")
         self._set_thumb(vector)
         self._pc = vector & ~1
 
-    def _lost_frame(self, exception: int) -> None:
-        """B1.5.8: a frame that could not be written is a fault of its own, which becomes part of
-        the HardFault that is being entered; of another exception it takes the place."""
-        self.scs.cfsr |= STKERR
-        if exception != system.HARD_FAULT and not self.scs.enabled(system.BUS_FAULT):
-            self.scs.hfsr |= system.HFSR_FORCED
-            self.scs.pending.add(system.HARD_FAULT)
-        elif exception != system.HARD_FAULT:
-            self.scs.pending.add(system.BUS_FAULT)
+    # The way out (B1.5.8).
 
     def _return(self, how: int) -> None:
-        if not self.scs.active:  # an ordinary branch to where nothing executes
+        number = self.get(arm.UC_ARM_REG_XPSR) & XPSR_NUMBER
+        if not number:  # an ordinary branch to where nothing executes
             self._fetch(how)
             return
-        number = self.get(arm.UC_ARM_REG_XPSR) & XPSR_NUMBER
+        nested = len(self.scs.active) > 1 and not self.scs.ccr & system.CCR_NONBASETHRDENA
+        known = number in self.scs.active and how in (HANDLER, THREAD, PROCESS)
         self.scs.left(number)
-        self.set(arm.UC_ARM_REG_FAULTMASK, 0)
-        if how not in (0xFFFFFFF1, 0xFFFFFFF9, 0xFFFFFFFD) or (how == 0xFFFFFFF1) != bool(
-            self.scs.active
-        ):
-            self._usage(INVPC)
-            return
-        if how == 0xFFFFFFFD:
-            self.set(arm.UC_ARM_REG_XPSR, self.get(arm.UC_ARM_REG_XPSR) & ~XPSR_NUMBER)
-            self.set(arm.UC_ARM_REG_CONTROL, self.get(arm.UC_ARM_REG_CONTROL) | 2)
-        frame = self.get(arm.UC_ARM_REG_SP)
+        if number != system.NMI:
+            self.set(arm.UC_ARM_REG_FAULTMASK, 0)
+        if not known or (nested and how != HANDLER):
+            self._refuse_return(system.USAGE_FAULT, INVPC, how)
+        else:
+            self._pop(how)
+
+    def _refuse_return(self, exception: int, bits: int, how: int) -> None:
+        """Its fault takes the frame that is there, and so has the same way back."""
+        self._derive(exception, bits)
+        self._take(how)
+
+    def _pop(self, how: int) -> None:
+        process = how == PROCESS
+        frame = self.get(arm.UC_ARM_REG_PSP if process else arm.UC_ARM_REG_MSP)
         if not self._may(frame, FRAME, "r"):
-            self._bus(UNSTKERR)
+            self._refuse_return(system.BUS_FAULT, UNSTKERR, how)
             return
         data = self.read(frame, FRAME)
         values = [int.from_bytes(data[i : i + 4], "little") for i in range(0, FRAME, 4)]
         for register, value in zip(STACKED, values[:6], strict=True):
             self.set(register, value)
         back, xpsr = values[6:]
+        if (how == HANDLER) != bool(xpsr & XPSR_NUMBER):
+            # The manual pops and pushes again, which leaves the frame as it is.
+            self._refuse_return(system.USAGE_FAULT, INVPC, how)
+            return
+        self.set(arm.UC_ARM_REG_XPSR, xpsr & ~XPSR_ALIGNED)
+        control = self.get(arm.UC_ARM_REG_CONTROL) & ~2
+        self.set(arm.UC_ARM_REG_CONTROL, control | (2 if process else 0))
         padding = 4 if xpsr & XPSR_ALIGNED and self.scs.ccr & system.CCR_STKALIGN else 0
         self.set(arm.UC_ARM_REG_SP, frame + FRAME + padding)
-        inner = self.scs.active[-1] if self.scs.active else 0
-        self.set(arm.UC_ARM_REG_XPSR, xpsr & ~(XPSR_NUMBER | XPSR_ALIGNED) | inner)
         self._pc = back & ~1

@@ -8,13 +8,13 @@ driver of ours has.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from edgeuk.emulation import kinetis_mpu as mpu
 from edgeuk.emulation.clock import Clock
 from edgeuk.emulation.core import Core
 from edgeuk.emulation.device import Wiring
-from edgeuk.emulation.exceptions import LockupError
+from edgeuk.emulation.exceptions import LockupError, UnknownError
 from edgeuk.emulation.kinetis_clocks import Mcg, Osc, Rcm, Sim
 from edgeuk.emulation.kinetis_enet import Enet, Phy
 from edgeuk.emulation.kinetis_i2c import Fxos8700, I2c
@@ -85,6 +85,14 @@ class _EnetBus:
         self._core.write(address, data)
 
 
+class Debugger(Protocol):
+    """Somebody who can stop the board."""
+
+    def stands(self) -> bool:
+        """At the end of an instruction: as long as it wants. Whether it wants one more only."""
+        ...
+
+
 class Board:
     """`console` takes what the UART sends, `network` frames. `ended` is why it does not run."""
 
@@ -92,12 +100,14 @@ class Board:
 
     def __init__(self, console: Callable[[int], None], network: Callable[[bytes], None]) -> None:
         self._console, self._network = console, network
+        self.notice: Callable[[str], None] = lambda _: None  # what nobody on the board could say
         self.clock = Clock()
         self.scs = SystemControl(IRQS, self.clock, self.core_hz)
         self.core = Core((FLASH, *RAM), self.scs, self.clock)
         self.scs.on_reset = lambda: self._want_reset(Rcm.SOFTWARE)
         self.rtc = Rtc()  # and the sensor: a reset of the chip is none of theirs
         self.accelerometer = Fxos8700(self.clock.now)
+        self.debugger: Debugger | None = None
         self.reboots = False  # whether a reset starts it again, or ends it
         self.ended = ""
         self._mapped: set[str] = set()
@@ -192,21 +202,36 @@ class Board:
         self.core.protection = None
         self.core.reset()
         self.core.stopped = False
-        self.core.first(FIRST_INSTRUCTIONS)
+        for _ in range(FIRST_INSTRUCTIONS):
+            self._stands()
+            if not self.core.stopped:
+                self.core.single()
         if not self.watchdog.touched and not self.core.stopped:
             self._want_reset(Rcm.WATCHDOG)
 
+    def _stands(self) -> bool:
+        return self.debugger is not None and self.debugger.stands()
+
     def run(self, sleep: Callable[[], None], outside: Callable[[], None]) -> None:
         """Until a reset ends it; `sleep` and `outside`: see `Core.step`."""
-        try:
-            while True:
+        while True:
+            why = ""
+            try:
                 self.start()
                 while not self.core.stopped:
-                    self.core.step(sleep, outside)
-                if self.ended or not self.reboots:
-                    return
-        except LockupError as e:
-            self.ended = str(e)
+                    if not self._stands():
+                        self.core.step(sleep, outside)
+                    elif not self.core.stopped:
+                        self.core.single()
+            except LockupError as e:  # resets the chip (chapter Reset and Boot, lockup reset)
+                why, self._cause = str(e), Rcm.LOCKUP
+            except UnknownError as e:
+                self.ended = str(e)
+            if self.ended or not self.reboots:
+                self.ended = self.ended or why
+                return
+            if why:
+                self.notice(why)
 
     def end(self) -> None:
         """From outside."""

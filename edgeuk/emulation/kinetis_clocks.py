@@ -115,7 +115,8 @@ class Rcm(Bank):
     """Why the last reset was: SRS0, SRS1."""
 
     width = 1
-    POWER_ON, WATCHDOG, PIN, SOFTWARE = (0x82, 0), (0x20, 0), (0x40, 0), (0, 0x04)
+    POWER_ON, WATCHDOG, PIN = (0x82, 0), (0x20, 0), (0x40, 0)
+    SOFTWARE, LOCKUP = (0, 0x04), (0, 0x02)
     registers: ClassVar[dict[int, tuple[int, int]]] = {
         0: (0x82, 0),
         1: (0, 0),

@@ -58,6 +58,7 @@ class AddressSpace:
         self.protection: Protection | None = None
         self.between: list[Callable[[], None]] = []
         self.accesses = 0  # to registers, so far
+        self._blocks: dict[int, tuple[int, Register]] = {}  # size and registers, by address
         # Address, size and value (-1: a read) of the last one, and what was read.
         self._last: tuple[tuple[int, int, int], int] | None = None
         self._done: tuple[tuple[int, int, int], int] | None = None
@@ -108,9 +109,11 @@ class AddressSpace:
                 self._uc.emu_stop()
 
         self._uc.mmio_map(base, size, read, None, write, None)
+        self._blocks[base] = (size, registers)
 
     def unmap(self, base: int, size: int) -> None:
         self._uc.mem_unmap(base, size)
+        del self._blocks[base]
 
     def later(self, action: Callable[[], None]) -> None:
         """Do something when the instruction that is being executed has ended."""
@@ -172,6 +175,20 @@ class AddressSpace:
             a.base <= address and address + size <= a.base + a.size and (a.writable or not write)
             for a in self._memory
         )
+
+    def area(self, address: int) -> Memory | None:
+        return next((a for a in self._memory if a.base <= address < a.base + a.size), None)
+
+    def block(self, address: int) -> tuple[int, Register] | None:
+        """Registers, and their first address."""
+        for base, (size, registers) in self._blocks.items():
+            if base <= address < base + size:
+                return base, registers
+        return None
+
+    def forget(self, address: int, size: int) -> None:
+        """What was translated of the code there: it is another now."""
+        self._uc.ctl_remove_cache(address, address + size)
 
     def _may(self, address: int, size: int, how: str) -> bool:
         if not self.has(address, size, how == "w"):

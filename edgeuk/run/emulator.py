@@ -72,7 +72,7 @@ def find(binary: str, least: int = 0) -> Emulator:
     if least and beside is not None and _version(beside.command[0]) >= least:
         return beside
     if path is None and not least:
-        raise ToolError(f"{binary} is not installed", hint=f"apt-get install {_package(binary)}")
+        raise ToolError(f"{binary} is not installed", hint=f"apt-get install {package(binary)}")
     found = _version(path) if path else 0
     if path is not None and found >= least:
         return Emulator((path,))
@@ -83,7 +83,8 @@ def find(binary: str, least: int = 0) -> Emulator:
     )
 
 
-def _package(binary: str) -> str:
+def package(binary: str) -> str:
+    """The package of Debian that has it."""
     return PACKAGES.get(binary, "qemu-system")
 
 

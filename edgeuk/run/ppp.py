@@ -27,6 +27,7 @@ FRAME_MAX = 1508  # header, default MRU, FCS
 ARP, IPV4 = 0x0806, 0x0800
 MAC = bytes.fromhex("525400123456")  # of the guest, for the user network
 CHUNK = 65_536
+BACKLOG = 4 * FRAME_MAX  # for a line that is slower than the network; then the network waits
 COMMAND = re.compile(rb"(?:\+\+\+)?(AT[ -~]*)\r")  # of a modem; no frame begins so
 
 
@@ -167,7 +168,8 @@ class Modem:
         # To the guest's UART, and to `-netdev socket`: frames, their length first.
         self._line, self._their_line = socket.socketpair()
         self._ether, self._their_ether = socket.socketpair()
-        self._from_line, self._from_ether = b"", b""
+        self._line.setblocking(False)
+        self._from_line, self._from_ether, self._to_line = b"", b"", b""
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     @property
@@ -205,8 +207,14 @@ class Modem:
     def _run(self) -> None:
         with suppress(OSError):  # QEMU has ended, or close() was called
             while True:
-                for end in select.select([self._line, self._ether], [], [])[0]:
-                    data = end.recv(CHUNK)
+                # An emulator that writes while we wait for it to read would wait for ever.
+                room = [self._ether] if len(self._to_line) < BACKLOG else []
+                full = [self._line] if self._to_line else []
+                ready, writable, _ = select.select([self._line, *room], full, [])
+                if writable:
+                    self._to_line = self._to_line[self._line.send(self._to_line) :]
+                for end in ready:
+                    data = end.recv(CHUNK if end is self._line else FRAME_MAX)
                     if not data:
                         return
                     if end is self._line:
@@ -220,7 +228,7 @@ class Modem:
         if command := COMMAND.fullmatch(self._from_line):
             self._from_line = b""
             dialled = command[1].startswith(b"ATD")
-            self._line.sendall(b"\r\nCONNECT\r\n" if dialled else b"\r\nOK\r\n")
+            self._to_line += b"\r\nCONNECT\r\n" if dialled else b"\r\nOK\r\n"
         for raw in frames:
             found = decode(raw)
             if found is None:
@@ -230,7 +238,7 @@ class Modem:
                 self._to_ether(IPV4, information)
                 continue
             for answer in self._link.receive(protocol, information):
-                self._line.sendall(encode(*answer))
+                self._to_line += encode(*answer)
 
     def _captured(self, data: bytes) -> None:
         self._from_ether += data
@@ -250,7 +258,7 @@ class Modem:
             self._to_ether(ARP, reply)
         elif kind == IPV4 and data[16:20] == guest:
             length = int.from_bytes(data[2:4], "big")  # a short frame is padded
-            self._line.sendall(encode(IP, data[:length], accm=self._link.accm))
+            self._to_line += encode(IP, data[:length], accm=self._link.accm)
 
     def _to_ether(self, kind: int, data: bytes) -> None:
         """To the router of QEMU's user network, whose hardware address begins so (slirp.h)."""

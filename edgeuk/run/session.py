@@ -6,7 +6,7 @@ import signal
 import ssl
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,7 +196,7 @@ def alone(
     net = uplink(board, values)
     here = localised(values, net.host)
     blob = finished or device_config.encode(here, board=board.name, seal=seal)
-    machine = _machine(board, image, blob, net.netdev, (), storage, log, on_line)
+    machine = _machine(board, image, blob, net.netdev, None, storage, log, on_line)
     with ended_by_signals(), machine:
         yield machine
 
@@ -206,21 +206,21 @@ def _machine(
     image: Path,
     blob: bytes,
     netdev: str,
-    extra: Sequence[str],
+    gdb: Path | None,
     storage: Path | None,
     log: Path | None,
     on_line: Callable[[str], None] | None,
 ) -> Process:
-    """`extra` are further options of QEMU's."""
     if board.unicorn:
         return emulated.Emulated(
-            board, image, blob, netdev=netdev, extra=extra, log=log, on_line=on_line
+            board, image, blob, netdev=netdev, gdb=gdb, log=log, on_line=on_line
         )
     if board.qemu is None:
         return host.Host(image, blob, storage=storage, log=log, on_line=on_line)
-    if storage:
-        extra = [*extra, *qemu.disk_options(board, storage)]
-    return qemu.Qemu(board, image, blob, netdev=netdev, extra=extra, log=log, on_line=on_line)
+    extra = qemu.disk_options(board, storage) if storage else []
+    return qemu.Qemu(
+        board, image, blob, netdev=netdev, extra=extra, gdb=gdb, log=log, on_line=on_line
+    )
 
 
 @contextmanager
@@ -270,15 +270,16 @@ def session(
     broker_url: str = "",
     seal: Seal | None = None,
     finished: bytes = b"",
-    extra: Sequence[str] = (),
+    gdb: Path | None = None,
     storage: Path | None = None,
     log: Path | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> Iterator[Session]:
-    """Run `image` with the device configuration `values`; `extra` are further options of QEMU's,
-    `storage` the file behind the role of that name. Raises `DeviceError`, `ToolError`."""
+    """Run `image` with the device configuration `values`. `gdb`: the name of a socket where a
+    virtual machine waits for gdb before its first instruction; `storage`: the file behind the role
+    of that name. Raises `DeviceError`, `ToolError`."""
     with peers(board, values, broker_url=broker_url, seal=seal, finished=finished) as meets:
-        machine = _machine(board, image, meets.blob, meets.netdev, extra, storage, log, on_line)
+        machine = _machine(board, image, meets.blob, meets.netdev, gdb, storage, log, on_line)
         if meets.bridge:
             machine.text_of = meets.bridge.feed
         with machine:

@@ -3,6 +3,8 @@ the processor does first; and its run in edgeuk's own model of the board, with t
 gates that it needs, and without. Numbers from K64P144M120SF5RM."""
 
 import contextlib
+import ctypes
+import ctypes.util
 import importlib.util
 import os
 import re
@@ -15,11 +17,15 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from boot_rig import HEAD, LIMIT_S, collect, cpu_s, has_readings, readings
+from boot_rig import HEAD, LIMIT_S, TOPIC, collect, cpu_s, has_readings, readings
 from elftools.elf.elffile import ELFFile
 
+from edgeuk.board import UNICORN_MACHINES
+from edgeuk.device_config import device_values, encode
+from edgeuk.emulation.__main__ import MACHINES
 from edgeuk.errors import DeviceError, ToolError
 from edgeuk.run import emulated
+from edgeuk.run.session import localised, uplink
 
 BOARD = "frdm-k64f"
 FLASH_MAX, RAM_MAX = 44 * 1024, 26 * 1024
@@ -189,7 +195,7 @@ def rows(built):
 # negotiates by itself.
 MISSING = {
     "the clock gate of the Ethernet": (0x4004_802C, r"panic: fault: .* cfsr 0x00008200 ", False),
-    "PTB1, the PHY's clock": (0x4004_A004, "enet: no PHY at address 0", True),
+    "PTB1, the PHY's clock": (0x4004_A004, "net: PHY: not found", True),
     "PTA16 and 17, to the PHY": (0x4004_9084, "net: link up", False),
     "PTE24 and 25, the sensor's": (0x4004_D084, "tilt: ", True),
 }
@@ -253,6 +259,68 @@ def test_a_cable_that_was_out_is_noticed(gateways, boot):
             assert time.monotonic() < end, machine.tail()
             time.sleep(0.05)
         assert said == ["down", "up", "down", "up"][:count]
+
+
+def test_what_passes_the_cable_can_be_captured(gateways, broker, monitor, tmp_path):
+    """As libpcap reads it: both directions, whole frames, times that do not go back."""
+    built, path = gateways(BOARD, GATEWAY), tmp_path / "packets.pcap"
+    values = {**device_values(built.image.gateway), "mqtt.host": "localhost"}
+    values["mqtt.port"] = str(broker.port)
+    net = uplink(built.image.board, values)
+    blob = encode(localised(values, net.host))
+    before = time.time()
+    try:
+        emulated.check()
+    except ToolError as e:
+        pytest.skip(str(e))
+    where = {"netdev": net.netdev, "capture": path}
+    with emulated.Emulated(built.image.board, built.result.image, blob, **where):
+        collect(monitor, has_readings("tilt", 1))
+    packets = captured(path)
+    times = [at for at, _ in packets]
+    assert times == sorted(times)
+    assert before <= times[0] + 1e-6
+    assert times[-1] <= time.time()
+    assert {frame[12:14] for _, frame in packets} >= {b"\x08\x00", b"\x08\x06"}  # IPv4, ARP
+    guest = next(frame for _, frame in packets if frame[:6] == b"\xff" * 6)[6:12]
+    sent = [frame for _, frame in packets if frame[6:12] == guest]
+    got = [frame for _, frame in packets if frame[:6] == guest]
+    assert any(b"MQTT" in frame for frame in sent)
+    assert any(b"\x20" in frame[54:55] for frame in got)  # the broker's CONNACK
+    assert any(TOPIC.encode() in frame for frame in sent)
+
+
+def captured(path):
+    """Times and frames of an Ethernet capture, by libpcap."""
+    name = ctypes.util.find_library("pcap")
+    if name is None:
+        pytest.skip("no libpcap")
+    pcap = ctypes.CDLL(name)
+    pcap.pcap_open_offline.restype = ctypes.c_void_p
+    error = ctypes.create_string_buffer(256)
+    handle = ctypes.c_void_p(pcap.pcap_open_offline(str(path).encode(), error))
+    assert handle, error.value
+    assert pcap.pcap_datalink(handle) == 1
+    header, data, found = ctypes.POINTER(PcapHeader)(), ctypes.POINTER(ctypes.c_ubyte)(), []
+    while pcap.pcap_next_ex(handle, ctypes.byref(header), ctypes.byref(data)) == 1:
+        one = header.contents
+        assert one.kept == one.length
+        found.append((one.second + one.microsecond / 1e6, bytes(data[: one.kept])))
+    pcap.pcap_close(handle)
+    return found
+
+
+class PcapHeader(ctypes.Structure):
+    _fields_ = (
+        ("second", ctypes.c_long),
+        ("microsecond", ctypes.c_long),
+        ("kept", ctypes.c_uint32),
+        ("length", ctypes.c_uint32),
+    )
+
+
+def test_a_board_file_may_name_what_the_emulation_has():
+    assert set(UNICORN_MACHINES) == set(MACHINES)
 
 
 def test_edgeuk_run_ends_with_ctrl_c_and_leaves_nothing_behind(tmp_path):

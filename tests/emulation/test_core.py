@@ -1,121 +1,12 @@
 """The processor of edgeuk.emulation against the Armv7-M Architecture Reference Manual (Arm DDI
-0403E; sections in parentheses): small programs, assembled here, say what they see to a register of
-the test's, at 0x40000000. Time is the test's own."""
+0403E; sections in parentheses): exceptions, sleep, stops. Programs: see core_rig.py."""
 
-import subprocess
-import sys
 import threading
 
 import pytest
-from elftools.elf.elffile import ELFFile
+from core_rig import STACK
 
 from edgeuk.emulation import system
-from edgeuk.emulation.clock import Clock
-from edgeuk.emulation.core import Core
-from edgeuk.emulation.exceptions import LockupError
-from edgeuk.emulation.memory import DeviceError, Memory
-from edgeuk.emulation.system import SystemControl
-
-FLASH, RAM = Memory(0, 0x10000, writable=False), Memory(0x2000_0000, 0x1000)
-STACK, DEVICE, IRQS, HZ = 0x2000_0800, 0x4000_0000, 40, 1_000_000
-STEPS_MAX = 2000
-END, SAY, LINE, REFUSED = 0, 4, 8, 12  # registers of the device
-VECTORS = ["start", "nmi", "hard", "mem", "bus", "usage", *["other"] * 4, "svc"]
-VECTORS += ["other", "other", "pendsv", "tick", *(f"irq{i}" for i in range(4))]
-HEAD = """
-.syntax unified
-.thumb
-.section .text
-.global _start
-_start:
-.word {stack}
-{vectors}
-.macro say r
-    ldr r7, =0x40000004
-    str \\r, [r7]
-.endm
-.macro end
-    ldr r7, =0x40000000
-    str r7, [r7]
-    b .
-.endm
-.macro write address, value
-    ldr r7, =\\address
-    ldr r6, =\\value
-    str r6, [r7]
-.endm
-"""
-
-
-class World:
-    """A processor, its program, the device, and the test's time."""
-
-    def __init__(self, code):
-        self.ns = 0
-        self.said, self.line_writes, self.ended = [], 0, False
-        self.clock = Clock(lambda: self.ns)
-        self.scs = SystemControl(IRQS, self.clock, lambda: HZ)
-        self.core = Core((FLASH, RAM), self.scs, self.clock)
-        self.core.map(DEVICE, 0x1000, self)
-        self.core.load(0, code)
-        self.core.reset()
-
-    def read(self, offset, size):
-        if offset == REFUSED:
-            raise DeviceError
-        return self.line_writes
-
-    def write(self, offset, size, value):
-        if offset == END:
-            self.ended = True
-            self.core.later(lambda: setattr(self.core, "stopped", True))
-        elif offset == SAY:
-            self.said.append(value)
-        elif offset == LINE:
-            self.line_writes += 1
-            self.scs.line(value >> 1, bool(value & 1))
-        else:
-            raise DeviceError
-
-    def sleep(self):
-        """To the next alarm."""
-        at = self.clock.next()
-        assert at < 1 << 62, "it sleeps for ever"
-        self.ns = max(self.ns, at)
-
-    def run(self):
-        for _ in range(STEPS_MAX):
-            self.core.step(self.sleep, lambda: None)
-            if self.core.stopped:
-                return self.said
-        raise AssertionError(f"no end: at {self.core.pc:#x}, said {self.said}")
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("programs")
-
-    def make(text):
-        """`start:` and the handlers in it; the others end it."""
-        source = folder / f"{abs(hash(text))}.s"
-        used = {name for name in VECTORS if f"{name}:" in text}
-        table = "".join(
-            f".word {n if n in used else 'unexpected'}\n" for n in [*VECTORS[:11], *VECTORS[11:]]
-        )
-        rest = "unexpected: ldr r0, =0xdead\n say r0\n end\n.ltorg\n"
-        source.write_text(HEAD.format(stack=STACK, vectors=table) + text + rest)
-        made, built = source.with_suffix(".o"), source.with_suffix(".elf")
-        assemble = ["cc", "-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4", "-c", source]
-        link = ["ld.lld", "--image-base=0", "-Ttext=0", made, "-o", built]
-        for step in ([*assemble, "-o", made], link):
-            subprocess.run([sys.executable, "-m", "ziglang", *step], check=True, timeout=120)
-        with built.open("rb") as file:
-            code = bytearray(ELFFile(file).get_section_by_name(".text").data())
-        for number in range(1, len(VECTORS) + 1):
-            code[4 * number] |= 1  # Thumb
-        return World(bytes(code))
-
-    return make
 
 
 def test_an_exception_saves_eight_words_and_gives_them_back(program):
@@ -279,6 +170,33 @@ irq1:
     assert said == [101, 1, 100, 2]
 
 
+def test_the_end_of_a_handler_clears_faultmask_except_of_the_nmi(program):
+    """B1.5.8, DeActivate()."""
+    said = program("""
+start:
+    cpsid f
+    write 0xe000ed04, 0x80000000
+    nop
+    mrs r0, faultmask
+    say r0
+    cpsie f
+    write 0xe000e100, 1
+    write 0xe000e200, 1
+    nop
+    mrs r0, faultmask
+    say r0
+    end
+nmi:
+    movs r0, #50
+    say r0
+    bx lr
+irq0:
+    cpsid f
+    bx lr
+""").run()
+    assert said == [50, 1, 0]
+
+
 def test_a_line_that_stays_up_interrupts_again(program):
     """B3.4: level-sensitive; and a store that raises it is done once."""
     world = program("""
@@ -332,48 +250,6 @@ tick:
 """)
     assert world.run() == [1, 50, 2, 50, 1, 0]
     assert world.ns == pytest.approx(2_000_000, abs=5000)
-
-
-FAULTS = {  # what is done, the bit of SHCSR that enables its handler, CFSR
-    "a read of nothing": ("ldr r1, =0x60000000\n ldr r1, [r1]", "bus", 1 << 17, 0x8200),
-    "a write to nothing": ("ldr r1, =0x60000000\n str r1, [r1]", "bus", 1 << 17, 0x0400),
-    "a write to flash": ("movs r1, #0\n str r1, [r1]", "bus", 1 << 17, 0x0400),
-    "a device that refuses": ("ldr r1, =0x4000000c\n ldr r1, [r1]", "bus", 1 << 17, 0x8200),
-    "no memory to run from": ("ldr r1, =0x30000001\n bx r1", "bus", 1 << 17, 0x0100),
-    "running a device": ("ldr r1, =0x40000001\n bx r1", "mem", 1 << 16, 0x0001),
-    "an undefined instruction": ("udf #0", "usage", 1 << 18, 0x10000),
-    "leaving Thumb": ("ldr r1, =0x100\n bx r1", "usage", 1 << 18, 0x20000),
-}
-
-
-@pytest.mark.parametrize("what", FAULTS)
-def test_a_fault_has_its_handler_or_becomes_a_hard_fault(program, what):
-    """B1.5.14, B3.2.15; BFAR where it is valid."""
-    code, name, enable, cfsr = FAULTS[what]
-    look = """
-    mrs r0, ipsr
-    say r0
-    ldr r7, =0xe000ed28
-    ldr r0, [r7]
-    say r0
-    ldr r7, =0xe000ed2c
-    ldr r0, [r7]
-    say r0
-    end
-"""
-    number = {"mem": 4, "bus": 5, "usage": 6}[name]
-    own = program(f"start: write 0xe000ed24, {enable}\n {code}\n end\n{name}:{look}")
-    assert own.run() == [number, cfsr, 0]
-    hard = program(f"start: {code}\n end\nhard:{look}")
-    assert hard.run() == [3, cfsr, 1 << 30]
-    if cfsr & 0x8000:
-        assert own.scs.bfar == (0x4000_000C if "device" in what else 0x6000_0000)
-
-
-def test_a_fault_in_the_hard_fault_handler_locks_up(program):
-    """B1.5.15."""
-    with pytest.raises(LockupError):
-        program("start: udf #0\nhard: udf #0\n").run()
 
 
 def test_a_breakpoint_without_a_debugger_is_a_hard_fault(program):

@@ -2,6 +2,8 @@
 Ethernet. The vectors are RFC 1662's, and frames that slirp's PPP (1995) sent.
 """
 
+import contextlib
+import select
 import socket
 import struct
 
@@ -120,3 +122,19 @@ def test_commands_of_a_modem_are_answered(modem):
     for command, answer in ((b"+++", b""), (b"ATH\r", b"OK"), (b"ATD*99#\r", b"CONNECT")):
         line.sendall(command)
         assert not answer or answer in line.recv(100)
+
+
+def test_an_end_that_writes_and_does_not_read_is_heard(modem):
+    """As QEMU does, which reads nothing while the guest writes a byte to its UART."""
+    _, line, ether = modem
+    line.sendall(encode(IPCP, control(1, 1, b"\3\6" + GUEST)))
+    assert line.recv(4096)  # the link is open
+    packet = struct.pack(">BBH", 0x45, 0, 1400) + bytes(8) + HOST + GUEST + bytes(1380)
+    whole = struct.pack(">I", 14 + len(packet)) + bytes(12) + b"\x08\0" + packet
+    ether.setblocking(False)
+    while select.select([], [ether], [], 0.3)[1]:  # until nobody takes any more
+        with contextlib.suppress(BlockingIOError):
+            ether.send(whole)
+    line.sendall(encode(IP, bytes(12) + GUEST + HOST))
+    ether.settimeout(10)
+    assert ether.recv(100)[4 + 12 : 4 + 14] == b"\x08\0"
