@@ -46,7 +46,8 @@ def once(found):
 
 
 def is_rising(sensor, values):
-    return not is_ramp(sensor) or all(a < b for a, b in itertools.pairwise(values))
+    """Two polls that come late together read the same."""
+    return not is_ramp(sensor) or all(a <= b for a, b in itertools.pairwise(values))
 
 
 def has_gap(sensor, values):

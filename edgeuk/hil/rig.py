@@ -141,10 +141,20 @@ class Gear:
             "image": str(self.plan.built.image),
             "image_sha256": self.plan.built.sha256,
             "console": str(self.console.log),
-            "packets": ", ".join(map(str, packets)) or "none were captured",
+            "packets": ", ".join(map(str, packets)) or self._none_captured(),
             "seed": f"{self.seed} (--hil-seed repeats it)",
             **more,
         }
+
+    def _none_captured(self) -> str:
+        board, why = self.plan.board, ""
+        if is_serial(board):
+            why = f"board {board.name} has no network"
+        elif board.cpu == "host":
+            why = "a process has no cable of its own"
+        elif hasattr(self, "target"):
+            why = self.target.no_packets
+        return f"none were captured: {why}" if why else "none were captured"
 
     def _serve(self, values: dict[str, str], stack: ExitStack) -> None:
         """A Modbus bench for every server, in emulation; else for those on `localhost` only."""

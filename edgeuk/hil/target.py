@@ -51,6 +51,7 @@ class Target:
 
     name = ""
     emulated = True  # a sensor is off by its resolution only; only what the bench has can be read
+    no_packets = ""  # why its network is not recorded; "": it is, or it has none
 
     def __init__(self, job: Job, console: Console) -> None:
         """Off. Raises `EdgeukError`."""

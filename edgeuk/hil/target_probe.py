@@ -1,7 +1,7 @@
 """A real board at a debug probe: flashed and reset by pyOCD, its console on a serial port.
 
 Nothing here switches its power or pulls its cable: tests that need that are skipped. A board with a
-network finds the tests' broker and servers at the address that the wiring file names.
+network finds the tests' broker and servers at the address that the wiring file names (`relay`).
 """
 
 from contextlib import ExitStack
@@ -14,11 +14,10 @@ from edgeuk.board import Board
 from edgeuk.errors import DeviceError, UsageError
 from edgeuk.flash import cortex_m
 from edgeuk.hil.console import Console
-from edgeuk.hil.relay import relay
+from edgeuk.hil.relay import check_address, serve
 from edgeuk.hil.serial import Reader, check_probe_board, write
 from edgeuk.hil.target import Job, Target
 from edgeuk.hil.wiring import Wiring
-from edgeuk.run.serial import is_serial
 from edgeuk.run.serial_port import SerialPort
 
 BAUD = 115_200  # of all boards' consoles
@@ -37,9 +36,8 @@ class ProbeTarget(Target):
         wired = job.wiring.targets.get(self.name, {})
         self._id, self._port = wired.get("id", ""), Path(wired["serial"])
         self._stack = ExitStack()
-        self._values: dict[str, str] | None = None
-        if not is_serial(job.board):
-            self._values = relay(job.values, wired["address"], self._stack)
+        lan = serve(job, self.name, self._stack)
+        self._values, self.no_packets = lan.values, lan.no_packets
         self._on = False
 
     @classmethod
@@ -50,10 +48,7 @@ class ProbeTarget(Target):
         if not wired.get("serial"):
             what = "target `probe` needs the serial port of the board's console"
             raise UsageError(what, where=where, hint='[probe] serial = "/dev/ttyACM0"')
-        if not is_serial(board) and not wired.get("address"):
-            what = "target `probe` needs this machine's address on the board's network"
-            hint = '[probe] address = "192.168.1.10", as `ip address` shows it'
-            raise UsageError(what, where=where, hint=hint)
+        check_address(board, wiring, cls.name)
         cortex_m.find_probe(wired.get("id", ""))
 
     @property

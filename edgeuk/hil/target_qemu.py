@@ -88,9 +88,12 @@ class QemuTarget(Target):
         machine: Process
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="ek-")))
         feed = self.console.feed
+        capture = self._capture() if net.netdev else None
         if job.board.unicorn:
             image = job.image.image
-            machine = Emulated(job.board, image, blob, netdev=net.netdev, on_line=feed)
+            machine = Emulated(
+                job.board, image, blob, netdev=net.netdev, capture=capture, on_line=feed
+            )
         elif job.board.qemu is None:
             machine = Host(job.image.image, blob, on_line=feed)
         else:
@@ -99,7 +102,7 @@ class QemuTarget(Target):
                 job.image.image,
                 blob,
                 netdev=net.netdev,
-                extra=[*self._extra(bool(net.netdev)), *job.wiring.qemu_args],
+                extra=[*self._extra(capture), *job.wiring.qemu_args],
                 on_line=feed,
             )
         if is_serial(job.board):
@@ -120,14 +123,17 @@ class QemuTarget(Target):
                 ) from None
         self._machine = machine
 
-    def _extra(self, networked: bool) -> list[str]:
+    def _capture(self) -> Path:
+        """Of this power-on."""
+        self._starts += 1
+        return self.job.folder / f"packets{self._starts}.pcap"
+
+    def _extra(self, capture: Path | None) -> list[str]:
         qtest = self._folder / "qtest"
         extra = ["-action", "reboot=reset"]  # or a reset would end it
         extra += ["-qtest", f"unix:{qtest},server=on,wait=off", "-qtest-log", "/dev/null"]
-        if networked:
-            self._starts += 1
-            path = self.job.folder / f"packets{self._starts}.pcap"
-            extra += ["-object", f"filter-dump,id=capture,netdev=net0,file={path}"]
+        if capture:
+            extra += ["-object", f"filter-dump,id=capture,netdev=net0,file={capture}"]
             extra += options(self._folder)
         return extra
 

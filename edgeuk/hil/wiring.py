@@ -17,7 +17,7 @@ TARGETS = ("qemu", "virtual", "probe", "labgrid")
 # What a target may lack.
 PARTS = ("sensors", "cable", "network", "watchdog", "reset", "power", "pins")
 # Tables named like targets: their keys, which are texts.
-TARGET_KEYS = {"probe": ("id", "serial", "address")}
+TARGET_KEYS = {"probe": ("id", "serial", "address"), "labgrid": ("address",)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ edgeuk.labgrid.exporter`. Only these files need the package `labgrid`, and nothi
 unasked.
 """
 
+from edgeuk.labgrid.card import EdgeukCardDriver
 from edgeuk.labgrid.drivers import EdgeukProbeDriver, EdgeukVirtualBoardDriver, FlashProtocol
 from edgeuk.labgrid.resources import EdgeukProbe, EdgeukVirtualBoard
 
 __all__ = [
+    "EdgeukCardDriver",
     "EdgeukProbe",
     "EdgeukProbeDriver",
     "EdgeukVirtualBoard",

@@ -34,6 +34,13 @@ CONNECT_S = 10.0
 class FlashProtocol(abc.ABC):
     """What can write an image and its device configuration to a board."""
 
+    powered = True  # whether the board must have power meanwhile; else it must not
+
+    @property
+    @abc.abstractmethod
+    def board_name(self) -> str:
+        """Which board is there."""
+
     @abc.abstractmethod
     def flash(self, image: Path, config: bytes = b"") -> cortex_m.Result:
         """Write the ELF file's bytes, and `config` where the board keeps it; read both back."""
@@ -100,6 +107,10 @@ class EdgeukVirtualBoardDriver(
         with contextlib.suppress(OSError):
             folder.rmdir()
 
+    @property
+    def board_name(self) -> str:
+        return str(self.port.board)
+
     @Driver.check_active
     def on(self) -> None:
         """Power on."""
@@ -156,6 +167,10 @@ class EdgeukProbeDriver(Driver, FlashProtocol):
     """Flashes through a probe at the exporter; power and console are other drivers' of the lab."""
 
     bindings = {"probe": EdgeukProbe}  # noqa: RUF012
+
+    @property
+    def board_name(self) -> str:
+        return str(self.probe.board)
 
     @Driver.check_active
     def flash(self, image: Path, config: bytes = b"") -> cortex_m.Result:

@@ -3,6 +3,8 @@ is skipped and why, and what the report of a failing test holds."""
 
 import hashlib
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -44,7 +46,9 @@ def run(pytester, monkeypatch):
     return run
 
 
-def test_a_failing_test_tells_all_that_is_needed_to_see_why(pytester, run):
+@pytest.mark.parametrize("board", ["x86-microvm", "frdm-k64f"])
+def test_a_failing_test_tells_all_that_is_needed_to_see_why(board, pytester, run):
+    """By the command: its report on the screen, and the one for machines."""
     pytester.makepyfile("""
         def test_good(readings):
             assert len(readings.wait("count", 3)) >= 3
@@ -54,12 +58,17 @@ def test_a_failing_test_tells_all_that_is_needed_to_see_why(pytester, run):
             print("random", rng.random())
             assert 1 == 2, "as it was told"
     """)
-    done = run("--board", "x86-microvm", "--hil-seed", "77")
-    done.assert_outcomes(passed=1, failed=1)
-    text = done.stdout.str()
-    image = pytester.path / "out/x86-microvm/qemu/image/gateway.elf"
+    options = ("--gateway", "gateway.toml", "--artifacts", "out", "--junit", "r.xml")
+    command = [sys.executable, "-m", "edgeuk", "test", "--board", board, "--seed", "77", *options]
+    done = subprocess.run(
+        [*command, *pytester.path.glob("test_*.py")],
+        **{"cwd": pytester.path, "capture_output": True, "text": True, "timeout": 250},
+    )
+    assert done.returncode == 1, done.stderr
+    text = done.stdout
+    image = pytester.path / f"out/{board}/qemu/image/gateway.elf"
     sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
-    folder = pytester.path / "out/x86-microvm/qemu/test_bad"
+    folder = pytester.path / f"out/{board}/qemu/test_bad"
     packets = folder / "packets1.pcap"
     cases = {c.get("name"): c for c in ET.parse(pytester.path / "r.xml").getroot().iter("testcase")}
     failure = cases["test_bad"].find("failure")
@@ -73,10 +82,11 @@ def test_a_failing_test_tells_all_that_is_needed_to_see_why(pytester, run):
     assert packets.read_bytes()[:4] == bytes.fromhex("d4c3b2a1")  # pcap, little endian
     assert packets.stat().st_size > 500
     assert "mqtt: connected" in (folder / "console.log").read_text()
+    assert {*cases} == {"test_good", "test_bad"}
     for case in cases.values():
         found = {p.get("name"): p.get("value") for p in case.iter("property")}
         assert found["image_sha256"] == sha256
-        assert found["board"] == "x86-microvm, target qemu"
+        assert found["board"] == f"{board}, target qemu"
         assert found["packets"].endswith("packets1.pcap")
 
 

@@ -4,19 +4,16 @@ loopback, with virtual boards in the place of real ones.
 The exporter has folders of its own, as on another machine; so nothing but its ports joins the two.
 """
 
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+import socket
+from contextlib import contextmanager
 
+import lab_rig
 import pytest
+from lab_rig import EXAMPLES
 from labgrid import Target
 from labgrid.protocol import ConsoleProtocol, PowerProtocol, ResetProtocol
 from pexpect import TIMEOUT
-from probe_rig import image, state, wait_for
+from probe_rig import image, state
 
 from edgeuk.catalog import find_board, load_catalog
 from edgeuk.errors import DeviceError, EdgeukError, UsageError
@@ -31,12 +28,9 @@ from edgeuk.labgrid import (
 )
 from edgeuk.labgrid.exporter import BrokenResourceError, ProbeExport, VirtualBoardExport, chip_of
 from edgeuk.pack import elf
-from edgeuk.paths import data_roots
 from edgeuk.probe import client, storage
 from edgeuk.run.broker import free_port
 
-EXAMPLES = data_roots().boards.parent / "hil/labgrid"
-START_S, END_S, RUN_S = 60, 20, 200
 CONSOLE_S = 10
 GATEWAY = """\
 schema = 1
@@ -175,81 +169,27 @@ def test_a_board_without_a_probe_is_refused():
         chip_of(find_board(load_catalog(), "x86-pc"))
 
 
-@contextmanager
-def program(log, ready, *argv, env):
-    """One that runs until the end of the block, once it has printed `ready`."""
-    command = [sys.executable, "-u", "-m", *argv]
-    with log.open("wb") as out:
-        child = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, env=env, cwd=log.parent
-        )
-    try:
-        wait_for(lambda: child.poll() is not None or ready in log.read_text(), START_S)
-        assert child.poll() is None, log.read_text()
-        yield
-    finally:
-        child.terminate()
-        child.wait(END_S)
-
-
-class Lab:
-    """The environment of a client, and what programs say in it."""
-
-    def __init__(self, env):
-        self.env = env
-
-    def run(self, *arguments, status=0, **env):
-        argv = [sys.executable, "-m", *map(str, arguments)]
-        done = subprocess.run(
-            argv, env=self.env | env, capture_output=True, text=True, timeout=RUN_S, check=False
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def say(self, *arguments):
-        """labgrid's own client."""
-        return self.run("labgrid.remote.client", "-p", "desk", *arguments)
-
-    def test(self, folder, only, **more):
-        """`edgeuk test` on the lab's board, of scenarios with a word in their names."""
-        gateway = folder / "gateway.toml"
-        gateway.write_text(GATEWAY)
-        what = ("--board", "microbit", "--gateway", gateway, "-k", only, "--artifacts", folder)
-        where = ("--target", "labgrid", "--wiring", EXAMPLES / "microbit.toml")
-        return self.run("edgeuk", "test", *what, *where, **more)
+def scenarios(lab, folder, only, **more):
+    """`edgeuk test` on the lab's board, of scenarios with a word in their names."""
+    gateway = folder / "gateway.toml"
+    gateway.write_text(GATEWAY)
+    what = ("--board", "microbit", "--gateway", gateway, "-k", only, "--artifacts", folder)
+    where = ("--target", "labgrid", "--wiring", EXAMPLES / "microbit.toml")
+    return lab.run("edgeuk", "test", *what, *where, **more)
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """Coordinator, exporter with the example's file, and a place `desk` that nobody has."""
-    folder = Path(tempfile.mkdtemp(prefix="ek-"))  # sockets have short names
-    logs = tmp_path_factory.mktemp("lab")
-    address = f"127.0.0.1:{free_port()}"
-    base = os.environ | {"LG_COORDINATOR": address, "LG_USERNAME": "tester", "LG_PLACE": "desk"}
-    base["LG_ENV"] = str(EXAMPLES / "environment.yaml")
-    there, here = (base | {"XDG_RUNTIME_DIR": str(folder / name)} for name in ("there", "here"))
-    for env in (there, here):
-        Path(env["XDG_RUNTIME_DIR"]).mkdir()
-    there["EDGEUK_CACHE"] = str(folder / "cache")
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder)
-        coordinator = ("labgrid.remote.coordinator", "--listen", address)
-        stack.enter_context(
-            program(logs / "coordinator", "Coordinator ready", *coordinator, env=base)
-        )
-        offer = ("edgeuk.labgrid.exporter", "--name", "lab", str(EXAMPLES / "exporter.yaml"))
-        stack.enter_context(program(logs / "exporter", "Exporter ready", *offer, env=there))
-        made = Lab(here)
-        made.say("create")
-        made.say("add-match", "lab/desk/*")
+    """The example's files."""
+    files = (EXAMPLES / "exporter.yaml", EXAMPLES / "environment.yaml")
+    with lab_rig.lab(tmp_path_factory.mktemp("lab"), *files) as made:
         yield made
-    assert "Traceback" not in (logs / "exporter").read_text()
 
 
 def test_the_scenarios_run_on_a_place_of_the_lab(lab, tmp_path):
     lab.say("acquire")
     try:
-        said = lab.test(tmp_path, "survived")
+        said = scenarios(lab, tmp_path, "survived")
         for name in ("a power cycle in the middle is survived[0]", "a reset is survived"):
             assert f"ok      {name}" in said
         lab.say("power", "cycle")  # labgrid's own command knows the driver
@@ -258,7 +198,7 @@ def test_the_scenarios_run_on_a_place_of_the_lab(lab, tmp_path):
 
 
 def test_a_place_that_was_not_acquired_is_said(lab, tmp_path):
-    said = lab.test(tmp_path, "reset", status=2)
+    said = scenarios(lab, tmp_path, "reset", status=2)
     assert "the lab gives us no board: Error: place desk is not acquired" in said
     assert "labgrid-client -p PLACE acquire" in said
 
@@ -267,15 +207,16 @@ def test_a_place_that_was_not_acquired_is_said(lab, tmp_path):
 def check(monkeypatch, tmp_path):
     """What is said before anything is built, of a board and an environment file with this text."""
 
-    def said(text, board="microbit"):
+    def said(text, board="microbit", wiring=None):
         path = tmp_path / "environment.yaml"
         path.write_text(text)
         monkeypatch.setenv("LG_ENV", str(path) if text else "")
         target_labgrid.place.cache_clear()
+        described = find_board(load_catalog(), board)
         with pytest.raises(EdgeukError) as caught:
-            target_labgrid.LabgridTarget.check(find_board(load_catalog(), board), Wiring())
+            target_labgrid.LabgridTarget.check(described, wiring or Wiring())
         target_labgrid.place.cache_clear()
-        return str(caught.value)
+        return f"{caught.value} {caught.value.hint}"
 
     return said
 
@@ -289,5 +230,28 @@ def test_an_environment_that_does_not_do_is_said(check):
     assert "not an environment file of labgrid: " in said
 
 
-def test_a_board_with_a_network_is_refused(check):
-    assert "`x86-pc` talks to a broker over its network" in check("x", "x86-pc")
+def test_a_board_with_a_network_must_know_where_this_machine_is(check):
+    said = check("x", "x86-pc")
+    assert "target `labgrid` needs this machine's address on the board's network" in said
+    assert '[labgrid] address = "192.168.1.10"' in said
+    wired = Wiring(targets={"labgrid": {"address": "192.0.2.1"}})
+    assert "has no target `main`" in check("targets: {other: {}}\n", "x86-pc", wired)
+
+
+def probe_and_console(port):
+    drivers = "ManualPowerDriver: {}, SerialDriver: {}, EdgeukProbeDriver: {}"
+    probe = "EdgeukProbe: {host: 127.0.0.1, port: 1, board: frdm-k64f, chip: k64f}"
+    console = f"NetworkSerialPort: {{host: 127.0.0.1, port: {port}, protocol: raw}}"
+    main = f"{{resources: {{{probe}, {console}}}, drivers: {{{drivers}}}}}"
+    return f"targets: {{main: {main}}}\nimports: [edgeuk.labgrid]\n"
+
+
+def test_another_board_in_the_lab_is_not_written_to(check):
+    with socket.create_server(("127.0.0.1", 0)) as console:
+        text = probe_and_console(console.getsockname()[1])
+        assert "the lab's board is frdm-k64f, not microbit" in check(text)
+
+
+def test_what_does_not_work_in_the_lab_is_said(check):
+    said = check(probe_and_console(free_port()))
+    assert "the lab's driver for a console (ConsoleProtocol) does not work: Could not open" in said

@@ -19,11 +19,11 @@ from edgeuk.cli.test import scenarios
 from edgeuk.device_config import DeviceConfigError, newest
 from edgeuk.errors import ConfigError, DeviceError, EdgeukError, UsageError
 from edgeuk.gateway import load_gateway
-from edgeuk.hil import gate, target_probe
+from edgeuk.hil import gate, relay, target_probe
 from edgeuk.hil.benches import BoardBench, PinsBench, Plan, SensorsBench, is_ramp
 from edgeuk.hil.console import Console
 from edgeuk.hil.readings import BrokerBench, Readings
-from edgeuk.hil.rig import _sealed, make_plan
+from edgeuk.hil.rig import Gear, _sealed, make_plan
 from edgeuk.hil.rig import scenarios as scenario_folder
 from edgeuk.hil.target import Job, Target, find_target
 from edgeuk.hil.target_qemu import QemuTarget
@@ -407,19 +407,42 @@ def test_scenarios_of_the_user_are_run_beside_ours(tmp_path):
     assert scenarios(ours / "gateway.toml") == [ours]
 
 
+# reports
+def test_a_report_says_where_the_packets_are_or_why_there_are_none(tmp_path):
+    built = SimpleNamespace(image=tmp_path / "i.elf", sha256="5a")
+
+    def of(board):
+        return Gear(Plan(board, None, built, "labgrid", Wiring(), tmp_path), tmp_path, 7)
+
+    for name, why in (("microbit", "board microbit has no network"), ("host", "a process has no")):
+        found = of(find_board(CATALOG, name)).facts()["packets"]
+        assert found.startswith(f"none were captured: {why}")
+    gear = of(BOARD)
+    assert gear.facts()["packets"] == "none were captured"  # it did not even begin
+    gear.target = Target(SimpleNamespace(wiring=Wiring()), None)
+    gear.target.no_packets = "nobody may"
+    assert gear.facts()["packets"] == "none were captured: nobody may"
+    (tmp_path / "a.pcap").write_bytes(b"")
+    assert gear.facts()["packets"] == str(tmp_path / "a.pcap")
+
+
 # a real board's network
+RECORDED = set()
 ADDRESS = "127.0.0.2"  # all of 127/8 is this machine; not where the broker listens
 
 
 def board_at_a_probe(monkeypatch, tmp_path, values):
-    """The target and what it flashes."""
+    """The target and what it flashes; of what it records, the ports go to `RECORDED`."""
     flashed = []
+    monkeypatch.setattr(
+        relay, "record", lambda path, address, ports, stack: RECORDED.update(ports) or "not here"
+    )
     monkeypatch.setattr(
         target_probe, "write", lambda job, chip, probe, values: flashed.append(values)
     )
     board = find_board(CATALOG, "frdm-k64f")
     wiring = Wiring(targets={"probe": {"serial": "/dev/null", "address": ADDRESS}})
-    job = SimpleNamespace(board=board, wiring=wiring, values=values)
+    job = SimpleNamespace(board=board, wiring=wiring, values=values, folder=tmp_path)
     target = target_probe.ProbeTarget(job, Console(tmp_path / "console.log"))
     target.flash()
     return target, flashed[0]
@@ -456,6 +479,8 @@ def test_a_real_board_reaches_the_tests_broker_and_servers_on_its_network(monkey
         again, same = board_at_a_probe(monkeypatch, tmp_path, values)
         again.close()
         assert same == seen  # or each test would wear the flash
+        assert {int(seen["mqtt.port"]), int(port)} == RECORDED
+        assert again.no_packets == "not here"
 
 
 def test_an_address_that_is_not_ours_is_said(monkeypatch, tmp_path):
