@@ -125,6 +125,7 @@ def check_board(path: Path, catalog: Catalog) -> Board:
         doc.fault("E0202", "missing key `ram`", ("memory",), of_key=True, hint=hint)
     _check_roles(doc, board, catalog)
     _check_addresses(doc, devices, catalog)
+    _check_clocks(doc, devices, board.roles.get("soc", ""), catalog)
     _check_pins(doc, devices, catalog)
     return replace(board, devices=devices, warnings=doc.check())
 
@@ -184,6 +185,25 @@ def _check_rates(table: Table, driver: Driver, props: Mapping[str, Any]) -> None
             given, other = (name, prop.clock) if name in table else (prop.clock, "")
             also = ("the clock is given here", (*table.key, other)) if other else None
             table.fault("E0506", what, given, hint=hint, also=also)
+
+
+def _check_clocks(doc: Document, devices: Mapping[str, Device], soc: str, catalog: Catalog) -> None:
+    """Where the soc's driver knows which device gets which clock: `clock_hz` is that."""
+    giver = catalog.drivers.get(devices[soc].driver) if soc in devices else None
+    for name, device in devices.items():
+        rate = device.props.get("clock_hz")
+        if not giver or not giver.clocks or name == soc or not rate:
+            continue
+        addresses = {device.props.get("base")}
+        fit = [c for c in giver.clocks if addresses & {*c.at}]
+        fit += [c for c in giver.clocks if not c.at]
+        source = devices[soc].props.get(fit[0].of) if fit else None
+        if not source or (given := fit[0].rate(source)) == rate:
+            continue
+        what = f"`{name}` gets {given:,} Hz (the clock `{fit[0].name}` of `{soc}`), not {rate:,}"
+        also = ("it is made from this", ("devices", soc, fit[0].of))
+        at = ("devices", name, *(["clock_hz"] if "clock_hz" in doc.data["devices"][name] else []))
+        doc.fault("E0509", what, at, hint=f"clock_hz = {given:_}", also=also)
 
 
 def _check_pins(doc: Document, devices: Mapping[str, Device], catalog: Catalog) -> None:

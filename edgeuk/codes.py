@@ -412,6 +412,13 @@ CODES = {
         "mqtt_receive_bytes = 4096\ntls_record_bytes = 2048",
         "Make the records as large as the packets, or 16_384, which none exceeds.",
     ),
+    "E0509": Code(
+        "a clock that the device does not get",
+        "The driver of the board's `soc` starts the clocks, and knows which device gets which: "
+        "[clocks] of its driver.toml.",
+        "[devices.uart0]\nclock_hz = 60_000_000 # but the soc: clock_hz = 120_000_000",
+        "Give the device the clock that it gets, or the soc another: clock_hz = 120_000_000",
+    ),
     "E0601": Code(
         "a source file is missing",
         "`sources` names files of the manifest's own folder.",
@@ -432,14 +439,15 @@ CODES = {
     ),
     "E0801": Code(
         "the board cannot be flashed",
-        "Its file has no table [flash]: it runs in QEMU or as a process only, or nobody has said "
+        "Its file has no table [flash]: it is a virtual machine or a process, or nobody has said "
         "yet how an image gets onto it.",
         "",
         'Run it with `edgeuk run`; or add [flash] method = "pyocd" and target to the board file.',
     ),
     "E0802": Code(
         "an option of the other way of flashing",
-        "--probe is for boards with a debug probe, --to for boards that boot from a card.",
+        "--probe is for boards with a debug probe; --to for boards that boot from a card or from a "
+        "drive of theirs, and for those that another program flashes.",
         "edgeuk flash --board rpi4 --probe virtual",
         "edgeuk flash --board rpi4 --to sdcard.img",
     ),
@@ -494,9 +502,10 @@ CODES = {
     ),
     "E0811": Code(
         "files of the boot firmware are missing",
-        "The board starts with files of its maker, which edgeuk does not have.",
+        "The board starts with files that are not edgeuk's: its maker's, or a U-Boot built for it.",
         "",
-        "The message has the command that gets them here; or --firmware-dir with a folder.",
+        "The message says how to get them; --firmware-dir names their folder. --no-firmware, where "
+        "U-Boot is in the board already.",
     ),
     "E0812": Code(
         "not a disk to write to",

@@ -19,6 +19,20 @@ BUDGET_ARCH = "armv7m"  # where a budget without an architecture was measured
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """A clock that a soc driver starts; a device says what it gets in its property `clock_hz`."""
+
+    name: str
+    of: str  # the property of the soc's that it is made from
+    most: int  # Hz, to which it is divided; 0: it is not
+    at: tuple[int, ...]  # addresses of the devices that get it; (): all that no other one has
+
+    def rate(self, source: int) -> int:
+        """In Hz, by the least divisor."""
+        return source // -(-source // self.most) if self.most else source
+
+
+@dataclass(frozen=True, slots=True)
 class Driver:
     """A driver's manifest; what its C source provides is `struct <name>` and `<name>_ops`."""
 
@@ -43,6 +57,7 @@ class Driver:
     # Least and greatest I2C address that the chip can have; () for any.
     addresses: tuple[int, ...] = ()
     weak: bool = False  # entropy: what it gives may be guessed (firmware/include/ek/entropy.h)
+    clocks: tuple[Clock, ...] = ()  # of a soc
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +138,8 @@ def load_driver(path: Path) -> Driver:
         weak=root.boolean("weak", False),
     )
     channel.close()
-    driver = replace(driver, addresses=_addresses(root, at))
+    clocks = _clocks(root.table("clocks"), props)
+    driver = replace(driver, addresses=_addresses(root, at), clocks=clocks)
     root.close()
     if not re.fullmatch("[a-z][a-z0-9_]*", driver.name):
         what = f"`{driver.name}` is not a driver name"
@@ -146,6 +162,21 @@ def _addresses(root: Table, at: str | None) -> tuple[int, ...]:
         root.fault("E0602", what, "addresses", hint='at = "i2c", addresses = [0x18, 0x1F]')
         return ()
     return given[0], given[1]
+
+
+def _clocks(clocks: Table, props: Mapping[str, Prop]) -> tuple[Clock, ...]:
+    """`[clocks] bus = { of = "clock_hz", most = 60_000_000 }`."""
+    found = []
+    for name, table in clocks.entries():
+        of = table.text("of")
+        if of and of not in props:
+            table.fault("E0602", f"no property `{of}` to make a clock of", "of")
+        at = table.typed("at", list) or []
+        if not all(type(a) is int for a in at):
+            table.fault("E0203", "`at` is a list of addresses", "at", hint="at = [0x4006_A000]")
+        found.append(Clock(name, of, table.integer("most", 0, high=2**32 - 1), tuple(at)))
+        table.close()
+    return tuple(found)
 
 
 def load_component(path: Path, name: str) -> Component:

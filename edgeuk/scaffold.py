@@ -1,4 +1,4 @@
-"""The files of a new driver or board, with their tests: what `edgeuk new driver|board` writes.
+"""The files of a new driver, with its test: what `edgeuk new driver` writes.
 
 A new sensor is a whole small one, a 16-bit register on an I2C bus, to be made into the real one.
 A driver of another class has every function of its interface, each refusing with EK_ENOENT until
@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgeuk.board import Board
 from edgeuk.errors import UsageError
 from edgeuk.paths import Roots
 from edgeuk.props import CLASSES
@@ -184,33 +183,6 @@ class Model:
 def test_a_driver_that_is_not_written_refuses(load):  # replace: what does the datasheet promise?
     assert load("{name}", Model()).{first}({arguments}) == ENOENT
 '''
-BOARD_TEST = '''\
-"""The board `{name}`: its image is built, and what of it an emulator has, boots."""
-
-from boot_rig import collect, has_readings, readings
-
-TEMPERATURE = """
-[[sensor]]
-name = "wave"
-driver = "sim"
-shape = "ramp"
-low = 0
-high = 10
-period = "10s"
-every = "200ms"
-"""
-
-
-def test_an_image_of_the_board_is_built(gateways):
-    assert gateways("{name}", TEMPERATURE).result.image.stat().st_size > 0
-{boots}'''
-BOARD_BOOT_TEST = """
-
-def test_readings_arrive_at_the_broker(gateways, boot, broker, monitor):
-    boot(gateways("{name}", TEMPERATURE), {{"mqtt.port": str(broker.port)}})
-    messages = collect(monitor, has_readings("wave", 5))
-    assert len(readings(messages, "wave")) >= 5
-"""
 
 
 def checkout(roots: Roots) -> Path:
@@ -294,24 +266,3 @@ def _wrapped(head: str, arguments: str) -> str:
         else:
             lines[-1] += argument if lines[-1].endswith("(") else f" {argument}"
     return "\n".join(lines) + ")"
-
-
-def board_files(name: str, like: Board, roots: Roots) -> Files:
-    """A board's file, that of `like` with nothing verified, and its boot test. Raises
-    `UsageError`."""
-    root = checkout(roots)
-    if not re.fullmatch("[a-z][a-z0-9-]*", name):
-        hint = "small letters, digits and -, a letter first: it is the file's name"
-        raise UsageError(f"`{name}` cannot be a board's name", hint=hint)
-    text = like.path.read_text()
-    text = re.sub(r"^summary = .*$", f'summary = "{name}: what it is"', text, count=1, flags=re.M)
-    text = text.partition("\n[verified]")[0].rstrip()
-    verified = "\n".join(f'{function} = "build"' for function in like.verified)
-    head = f"# Begun as a copy of {like.name}: every address, pin and clock below is still its.\n"
-    boots = BOARD_BOOT_TEST.format(name=name) if like.qemu and "uplink" in like.roles else ""
-    return {
-        roots.boards / f"{name}.toml": f"{head}{text}\n\n[verified]\n{verified}\n",
-        root / f"tests/boot/test_{name.replace('-', '_')}.py": BOARD_TEST.format(
-            name=name, boots=boots
-        ),
-    }

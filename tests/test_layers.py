@@ -19,11 +19,11 @@ PYTHON = [
     "identity",
     "emulation",
     # what is there to choose from
-    "settings props",
+    "settings props flash_method",
     "board manifest drivers pipeline_host",
     "catalog plans scaffold",
     # what the user wants
-    "sensors",
+    "sensors scaffold_board",
     "actuators",
     "gateway",
     "resolve device_config",

@@ -11,6 +11,7 @@ from edgeuk.cli.common import DEFAULT_BOARD, JsonOption, command_app, find_gatew
 from edgeuk.cli.say import next_step, print_json, print_table, say_warnings
 from edgeuk.gateway import load_gateway
 from edgeuk.resolve import BoardFit, boards_for
+from edgeuk.run.emulator import package
 
 app = command_app()
 
@@ -37,7 +38,13 @@ def list_all(known: list[Board], json: bool) -> None:
     if json:
         print_json(
             [
-                {"board": b.name, "cpu": b.cpu, "summary": b.summary, "verified": dict(b.verified)}
+                {
+                    "board": b.name,
+                    "cpu": b.cpu,
+                    "summary": b.summary,
+                    "verified": dict(b.verified),
+                    "qemu": qemu(b),
+                }
                 for b in known
             ]
         )
@@ -47,6 +54,13 @@ def list_all(known: list[Board], json: bool) -> None:
         [(b.name, b.cpu, b.summary, verified(b)) for b in known],
     )
     next_step("edgeuk build --board NAME, or edgeuk boards --for gateway.toml")
+
+
+def qemu(board: Board) -> dict[str, str | int] | None:
+    """What to install to run it: Debian's package, and the least version, 0 for any."""
+    if not board.qemu:
+        return None
+    return {"package": package(board.qemu.binary), "version": board.qemu.version}
 
 
 def verified(board: Board) -> str:

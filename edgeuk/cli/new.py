@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from edgeuk import scaffold
+from edgeuk import scaffold, scaffold_board
 from edgeuk.cache import write_atomic
 from edgeuk.catalog import find_board, load_catalog
 from edgeuk.cli.common import GATEWAY, JsonOption, command_app
@@ -95,8 +95,9 @@ def new(
             hint = "edgeuk new board NAME --like BOARD; `edgeuk boards` lists them"
             raise UsageError("which board is it like?", hint=hint)
         board = find_board(load_catalog(), like)
-        _begin(scaffold.board_files(other, board, data_roots()), json)
-        next_step(f"edit it, then: edgeuk check --board {other}")
+        _begin(scaffold_board.board_files(other, board, data_roots()), json)
+        tests = f"scripts/test -k '{other} or {other.replace('-', '_')}'"
+        next_step(f"edit them, then: edgeuk check boards/{other}.toml && {tests}")
     else:
         _gateway(name, json)
 

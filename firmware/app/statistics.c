@@ -48,6 +48,8 @@ static const char fields[] = "uptime\0s\0"
                              "frames_out\0\0"
                              "frames_lost\0\0"
                              "link_losses\0\0"
+                             "no_link\0s\0"
+                             "phy_faults\0\0"
                              "address_changes\0\0"
                              "bus_recoveries\0\0"
                              "device_restarts\0\0"
@@ -90,6 +92,8 @@ static size_t encode(uint8_t *out, size_t size) {
         net.frames_out,
         net.drops_in + net.drops_out,
         net.link_losses,
+        net.no_link_s,
+        net.phy_faults,
         net.address_changes,
         ek_counters.bus_recoveries,
         ek_counters.device_restarts,
@@ -116,28 +120,6 @@ static size_t encode(uint8_t *out, size_t size) {
     return senml_end(&pack);
 }
 
-#ifdef EK_TLS // config.h
-// On <mqtt.topic>/tls, as JSON: how safe the connection is, and why there was none.
-static size_t tell_tls(char *out, size_t size) {
-    struct tls_stats tls;
-    tls_get_stats(&tls);
-    const char *profile = EK_DEVELOPMENT ? "development" : "production";
-    int len =
-        ek_format(out, size,
-                  "{\"profile\":\"%s\",\"verify\":\"%s\",\"entropy\":\"%s\",\"time\":\"%s\","
-                  "\"handshakes\":%u,\"resumptions\":%u,\"heap_max\":%u,\"heap_size\":%u,"
-                  "\"heap_failures\":%u,\"refusals\":{",
-                  profile, EK_TLS_VERIFY ? "on" : "off", kernel_entropy_source(), tls.time,
-                  (unsigned)tls.handshakes, (unsigned)tls.resumptions, (unsigned)tls.heap_peak,
-                  (unsigned)tls.heap_size, (unsigned)tls.heap_failures);
-    for (enum tls_reason i = 0; i < TLS_REASONS && (size_t)len < size; i++) {
-        len += ek_format(out + len, size - (size_t)len, "\"%s\":%u%s", tls_reason_name(i),
-                         (unsigned)tls.refusals[i], i + 1 < TLS_REASONS ? "," : "}}");
-    }
-    return (size_t)len < size ? (size_t)len : 0;
-}
-#endif
-
 void statistics_send(void) {
     size_t size;
     uint8_t *out = publisher_buffer(&size);
@@ -145,8 +127,8 @@ void statistics_send(void) {
     if (len > 0) {
         (void)publisher_send(TOPIC_STATISTICS, out, (uint16_t)len, 0, 1);
     }
-#ifdef EK_TLS
-    len = tell_tls((char *)out, size);
+#ifdef EK_TLS // config.h
+    len = tls_tell((char *)out, size, kernel_entropy_source());
     if (len > 0) {
         (void)publisher_send(TOPIC_TLS, out, (uint16_t)len, 0, 1);
     }

@@ -18,6 +18,8 @@ struct net_stats {
     uint32_t unwanted;  // what nobody here has asked for, dropped
     uint32_t drops_out; // no room, or lost by the device
     uint32_t link_losses;
+    uint32_t phy_faults; // times that the PHY has ceased to answer, or was not there
+    uint32_t no_link_s;  // seconds since boot without a link
     uint32_t address_changes;
     uint32_t heap_max_bytes, heap_size_bytes; // lwIP's arena
 };

@@ -25,7 +25,7 @@ PEER = bytes.fromhex("0200000000aa")
 SERVER = "10.0.2.2"
 DISCOVER, OFFER, REQUEST, ACK, NAK = 1, 2, 3, 5, 6
 FIN, SYN, RST, PSH, ACKED = 1, 2, 4, 8, 16
-EIO, ETIMEDOUT, ECLOSED, EREFUSED, ENOMEM = -2, -3, -7, -8, -9
+EIO, ETIMEDOUT, ENOENT, ECLOSED, EREFUSED, ENOMEM = -2, -3, -5, -7, -8, -9
 
 # What answers a datagram: source port, target port, data -> data of the answer, None for silence.
 UdpPeer = Callable[[int, int, bytes], bytes | None]

@@ -18,8 +18,14 @@ ECHO, ECHO_REPLY, DISCARD = 9, 10, 11
 ALL = 0xFFFFFFFF
 MAGIC = b"\x05\x06\xca\xfe\xf0\x0d"
 OURS, GUEST, DNS = "10.64.64.64", "10.64.0.2", "10.64.0.53"
+UP = f"log net: {GUEST}/32 gateway {OURS} (PPP)"
 
 Packet = tuple[int, int, int, bytes]  # protocol, code, id, body
+
+
+def again(lines: list[str]) -> bool:
+    """Whether it says that it will try again."""
+    return any(line.startswith("log ppp: ") and "again in" in line for line in lines)
 
 
 def fcs(data: bytes) -> int:

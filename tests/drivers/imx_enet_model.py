@@ -37,6 +37,9 @@ class Model:
         self.phy, self.qemu = phy, qemu
         self.mii_stuck = self.tx_stuck = self.reset_stuck = False
         self.tx_ignored = self.tx_again = False  # erratum ERR006358: a write to TDAR has no effect
+        # Reads for which TDAR stays set after a frame: until then, the device looks for another
+        # one, and a write hangs it (erratum ERR007885).
+        self.lag = self.looking = 0
         self.mii_ready = 0
         self.phy_resets = 0
         self.sent = []
@@ -159,6 +162,11 @@ class Model:
         if offset == ECR and self.reset_stuck:
             return self.regs[ECR] | RESET
         if offset == TDAR:
+            if self.looking:
+                self.looking -= 1
+                if not self.looking and self.descriptor(self.tx_at)[1] & R:
+                    self.transmit()
+                return 1 << 24
             return 1 << 24 if self.tx_stuck else 0
         return self.regs[offset]
 
@@ -175,6 +183,7 @@ class Model:
             self.management(value)
         elif offset == TDAR:
             assert self.running
+            assert not self.looking, "written while the device clears it"
             if not self.descriptor(self.tx_at)[1] & R:
                 return
             assert self.last_dma == ("invalidate" if self.tx_again else "barrier")
@@ -216,6 +225,7 @@ class Model:
         if self.tx_stuck or self.tx_ignored:
             self.tx_ignored = False
             return
+        self.looking = self.lag
         self.sent.append(self.get(buffer, length))
         self.finish(self.tx_at, length, control & ~R)
         self.tx_at = self.regs[TDSR] if control & W else self.tx_at + 8

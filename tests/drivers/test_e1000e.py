@@ -378,3 +378,17 @@ def test_init_again_repairs_a_card_that_stopped(make):
     assert card.sent == [FRAME]
     assert card.receive(FRAME * 2)
     assert receive(eth) == FRAME * 2
+
+
+def test_the_link_goes_and_comes_and_a_card_that_vanishes_is_said(make, monkeypatch):
+    eth, card = make()
+    assert eth.link() == 1
+    card.up = False
+    assert eth.link() == 0
+    card.up = True
+    with monkeypatch.context() as patch:
+        patch.setattr(card, "structure", lambda *_: 0xFFFF_FFFF)
+        assert eth.link() == ENOENT
+    assert eth.link() == 1
+    assert send(eth, FRAME) == OK
+    assert card.sent == [FRAME]

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from edgeuk import scaffold
+from edgeuk import scaffold, scaffold_board
 from edgeuk.catalog import check_board, find_board, load_catalog
 from edgeuk.cli.app import run
 from edgeuk.errors import UsageError
+from edgeuk.hil.wiring import load_wiring
 from edgeuk.manifest import load_driver
 from edgeuk.paths import data_roots
 from edgeuk.props import CLASSES
+from tests.unit.test_board_pages import check_page
 
 ROOT = Path(__file__).parents[2]
 CC = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-ffreestanding"]
@@ -71,13 +73,22 @@ def test_the_test_of_a_new_sensor_passes_and_notices_a_broken_driver(roots, tmp_
     assert not passes()
 
 
-def test_a_new_board_is_the_one_that_it_begins_with(roots):
+@pytest.mark.parametrize("wired", [False, True])  # whether there is a file for the old one
+def test_a_new_board_is_the_one_that_it_begins_with(roots, tmp_path, wired):
     like = find_board(load_catalog(), "lm3s6965evb")
-    path, test = write(scaffold.board_files("my-board", like, roots))
+    theirs = ROOT / f"hil/wiring/{like.name}.toml"
+    if wired:
+        write({tmp_path / "hil/wiring" / theirs.name: theirs.read_text()})
+    path, test, page, wiring = write(scaffold_board.board_files("my-board", like, roots))
     board = check_board(path, load_catalog())
     assert board.devices == like.devices
     assert set(board.verified.values()) == {"build"}
     compile(test.read_text(), str(test), "exec")
+    check_page(page, board)
+    assert page == tmp_path / "docs/boards/my-board.md"
+    assert wiring == tmp_path / "hil/wiring/my-board.toml"
+    found = load_wiring(wiring, board, load_catalog())
+    assert found.sensors == (load_wiring(theirs, like, load_catalog()).sensors if wired else ())
 
 
 @pytest.mark.parametrize(

@@ -136,12 +136,6 @@ static bool find_mac(const struct bcm_genet *eth, uint8_t mac[6]) {
     return eth->mailbox != 0 && bcm_genet_ask_mac(eth, mac);
 }
 
-static int start_phy(const struct bcm_genet *eth) {
-    int status = bcm_genet_phy_start(eth);
-    eth->state->phy_ready = status == EK_OK;
-    return status;
-}
-
 static int init(const void *dev, uint8_t mac[6]) {
     const struct bcm_genet *eth = dev;
     ek_assert(eth->base != 0);
@@ -163,11 +157,7 @@ static int init(const void *dev, uint8_t mac[6]) {
     memcpy(eth->state->mac, mac, sizeof eth->state->mac);
     eth->state->mode = 0;
     restart(eth);
-    int status = start_phy(eth);
-    if (status < 0) {
-        const char *what = status == EK_ENOENT ? "no PHY" : "no answer from the PHY";
-        ek_log("genet: %s at address %d", what, eth->phy);
-    }
+    eth->state->phy_ready = bcm_genet_phy_start(eth) == EK_OK;
     return EK_OK;
 }
 
@@ -216,15 +206,14 @@ static int receive(const void *dev, uint8_t *frame_out, size_t size) {
     return len;
 }
 
-// Also tells the MAC what the PHY agreed on. A PHY that does not answer this once has not changed.
+// Also tells the MAC what the PHY agreed on. A PHY that did not answer may have lost what it was
+// told.
 static int link(const void *dev) {
     const struct bcm_genet *eth = dev;
-    if (!eth->state->phy_ready && start_phy(eth) < 0) {
-        return 0;
-    }
-    int mode = bcm_genet_phy_mode(eth);
+    int mode = eth->state->phy_ready ? bcm_genet_phy_mode(eth) : bcm_genet_phy_start(eth);
+    eth->state->phy_ready = mode >= 0;
     if (mode < 0) {
-        return eth->state->mode != 0;
+        return mode;
     }
     if (mode != eth->state->mode) {
         eth->state->mode = (uint8_t)mode;

@@ -286,7 +286,11 @@ static int receive(const void *dev, uint8_t *out, size_t size) {
 
 static int link(const void *dev) {
     const struct e1000e_state *state = ((const struct e1000e *)dev)->state;
-    return state->started && get(state, STATUS) & STATUS_LU ? 1 : 0;
+    uint32_t status = state->started ? get(state, STATUS) : 0;
+    if (status == UINT32_MAX) { // nobody answers on the bus
+        return EK_ENOENT;
+    }
+    return status & STATUS_LU ? 1 : 0;
 }
 
 const struct ek_eth_ops e1000e_ops = {

@@ -10,8 +10,8 @@
 #include <string.h>
 #include "ek/assert.h"
 #include "ek/clock.h"
+#include "ek/counters.h"
 #include "ek/dma.h"
-#include "ek/log.h"
 #include "ek/mmio.h"
 
 // Register offsets in bytes, then the bits used.
@@ -40,6 +40,7 @@ enum { TX_READY = 1u << 15, TX_CRC = 1u << 10 };
 // A full frame takes 1.2 ms at 10 Mbit/s, and up to 16 attempts in half duplex.
 enum { TX_LIMIT_US = 20000 };
 enum { RESET_POLLS_MAX = 1000 }; // it takes 8 clocks
+enum { TDAR_LOOKS = 4 };         // as many as Linux
 enum { FRAME_MIN = 60 };         // without its check sequence
 
 // Eight descriptors, from `first` on, to the device.
@@ -140,11 +141,7 @@ static int init(const void *dev, uint8_t mac[6]) {
     if (status < 0) {
         return status;
     }
-    status = imx_enet_phy_start(eth);
-    if (status < 0) {
-        const char *what = status == EK_ENOENT ? "no PHY" : "no answer from the PHY";
-        ek_log("enet: %s at address %d", what, eth->phy);
-    }
+    eth->state->phy_ready = imx_enet_phy_start(eth) == EK_OK;
     return EK_OK;
 }
 
@@ -158,6 +155,7 @@ static uint8_t *frame(const void *dev) {
             return state->tx_data;
         }
         if (ek_clock_us() >= end_us) {
+            ek_counters.device_restarts++;
             (void)restart(eth);
             return NULL;
         }
@@ -172,6 +170,19 @@ static void again_if_lost(const struct imx_enet *eth) {
     ek_dma_invalidate(&state->tx[0], IMX_ENET_LINE);
     if (state->tx[0].control & TX_READY && !(ek_read32(eth->base + TDAR) & ACTIVE)) {
         ek_write32(eth->base + TDAR, ACTIVE);
+    }
+}
+
+// A write to TDAR within the clocks in which the device clears it, having found no other frame,
+// hangs the transmitter (erratum ERR007885 of the i.MX 6SoloX, which Linux heeds on i.MX 6UL and
+// 8M, too). So it is written where it is seen clear. A device that looks on sees the frame by
+// itself, and if it just did not, it is started at the next look.
+static void start_transmitter(const struct imx_enet *eth) {
+    for (unsigned looks = 0; looks < TDAR_LOOKS; looks++) {
+        if (!(ek_read32(eth->base + TDAR) & ACTIVE)) {
+            ek_write32(eth->base + TDAR, ACTIVE);
+            return;
+        }
     }
 }
 
@@ -190,7 +201,7 @@ static int send(const void *dev, size_t len) {
     state->tx[0].control = TX_READY | WRAP | LAST | TX_CRC;
     ek_dma_clean(&state->tx[0], IMX_ENET_LINE);
     ek_dma_barrier();
-    ek_write32(eth->base + TDAR, ACTIVE);
+    start_transmitter(eth);
     return EK_OK;
 }
 
@@ -235,6 +246,7 @@ static int receive(const void *dev, uint8_t *frame_out, size_t size) {
     const struct imx_enet *eth = dev;
     struct imx_enet_state *state = eth->state;
     if (ek_read32(eth->base + EIR) & EIR_EBERR) { // it has stopped (EIR)
+        ek_counters.device_restarts++;
         (void)restart(eth);
         return EK_EIO;
     }
@@ -264,15 +276,14 @@ static int receive(const void *dev, uint8_t *frame_out, size_t size) {
     return len;
 }
 
-// Also tells the MAC what the PHY agreed on, which it takes only when stopped (RCR, TCR).
+// Also tells the MAC what the PHY agreed on, which it takes only when stopped (RCR, TCR). A PHY
+// that did not answer may have lost what it was told.
 static int link(const void *dev) {
     const struct imx_enet *eth = dev;
-    int mode = imx_enet_phy_mode(eth);
-    if (mode < 0) {
-        return 1; // no PHY that answers: cannot tell
-    }
-    if (mode == 0) {
-        return 0;
+    int mode = eth->state->phy_ready ? imx_enet_phy_mode(eth) : imx_enet_phy_start(eth);
+    eth->state->phy_ready = mode >= 0;
+    if (mode <= 0) {
+        return mode;
     }
     mode &= ~(int)IMX_ENET_UP;
     if (mode != eth->state->mode) {

@@ -26,8 +26,9 @@ struct imx_enet_state {
     _Alignas(IMX_ENET_LINE) uint8_t rx_data[IMX_ENET_RX_COUNT][IMX_ENET_RX_BYTES];
     _Alignas(IMX_ENET_LINE) uint8_t tx_data[IMX_ENET_TX_BYTES];
     _Alignas(IMX_ENET_LINE) uint8_t mac[6];
-    uint8_t mode; // IMX_ENET_* below, as the MAC is set
-    uint8_t next; // the next descriptor to look at
+    uint8_t mode;   // IMX_ENET_* below, as the MAC is set
+    uint8_t next;   // the next descriptor to look at
+    bool phy_ready; // it has been reset and negotiates
 };
 
 struct imx_enet {

@@ -10,6 +10,7 @@
 #include "lan9118.h"
 #include "ek/assert.h"
 #include "ek/clock.h"
+#include "ek/counters.h"
 #include "ek/mmio.h"
 
 // Register offsets in bytes, then the bits used.
@@ -73,22 +74,26 @@ static void write_mac(const struct lan9118 *eth, uint32_t reg, uint32_t value) {
     (void)wait_for(eth, MAC_CSR_CMD, BUSY, 0); // without a MAC there is no link either
 }
 
-// One transaction with the PHY; `access` holds register and direction.
-static void use_mii(const struct lan9118 *eth, uint32_t access) {
+// One transaction with the PHY; `access` holds register and direction. False: it does not end.
+static bool use_mii(const struct lan9118 *eth, uint32_t access) {
     write_mac(eth, MII_ACC, INTERNAL_PHY | access | MII_BUSY);
     uint64_t end_us = ek_clock_us() + WAIT_MAX_US;
-    while ((read_mac(eth, MII_ACC) & MII_BUSY) && ek_clock_us() <= end_us) {
+    while (read_mac(eth, MII_ACC) & MII_BUSY) {
+        if (ek_clock_us() > end_us) {
+            return false;
+        }
     }
+    return true;
 }
 
+// A PHY register read, 0 if MAC or PHY does not answer.
 static uint32_t read_phy(const struct lan9118 *eth, uint32_t reg) {
-    use_mii(eth, reg << MII_REGISTER_SHIFT);
-    return read_mac(eth, MII_DATA) & 0xffff;
+    return use_mii(eth, reg << MII_REGISTER_SHIFT) ? read_mac(eth, MII_DATA) & 0xffff : 0;
 }
 
 static void write_phy(const struct lan9118 *eth, uint32_t reg, uint32_t value) {
     write_mac(eth, MII_DATA, value);
-    use_mii(eth, reg << MII_REGISTER_SHIFT | MII_WRITE);
+    (void)use_mii(eth, reg << MII_REGISTER_SHIFT | MII_WRITE);
 }
 
 // Both halves, in the order that a PHY in power-down needs: its clocks drive the soft reset.
@@ -158,7 +163,7 @@ static int init(const void *dev, uint8_t mac[6]) {
 
 // What the transmitter holds is lost.
 static void restart_transmitter(const struct lan9118 *eth) {
-    eth->state->tx_errors++;
+    ek_counters.device_restarts++;
     ek_write32(eth->base + TX_CFG, TX_STOP | TX_ON);
     (void)wait_for(eth, TX_CFG, TX_STOP, 0);
     ek_write32(eth->base + TX_CFG, TX_DUMP);
@@ -172,7 +177,7 @@ static uint8_t *frame(const void *dev) {
     uint32_t statuses = ek_read32(eth->base + TX_FIFO_INF) >> 16 & 0xff;
     for (; statuses > 0; statuses--) {
         if (ek_read32(eth->base + TX_STATUS) & STATUS_ERROR) { // collisions, no carrier, underrun
-            eth->state->tx_errors++;
+            ek_counters.device_errors++;
         }
     }
     if (ek_read32(eth->base + INT_STS) & TX_ERROR) { // the FIFO was overrun, or is out of step
@@ -203,7 +208,7 @@ static int send(const void *dev, size_t len) {
 
 // What the receiver holds is lost (3.13.1.2, 3.13.4).
 static int restart_receiver(const struct lan9118 *eth) {
-    eth->state->rx_errors++;
+    ek_counters.device_restarts++;
     uint32_t control = read_mac(eth, MAC_CR);
     write_mac(eth, MAC_CR, control & ~(uint32_t)RX_ENABLE);
     (void)wait_for(eth, INT_STS, RX_STOPPED, RX_STOPPED);
@@ -244,7 +249,7 @@ static int receive(const void *dev, uint8_t *frame_out, size_t size) {
         }
     }
     if (!good) {
-        eth->state->rx_errors++;
+        ek_counters.device_errors++;
         return EK_EIO;
     }
     return (int)room;
@@ -254,7 +259,11 @@ static int receive(const void *dev, uint8_t *frame_out, size_t size) {
 // what its signal showed, half duplex (IEEE 802.3, 28.2.3.1).
 static int link(const void *dev) {
     const struct lan9118 *eth = dev;
-    if (!(read_phy(eth, PHY_BSR) & BSR_LINK)) {
+    uint32_t status = read_phy(eth, PHY_BSR);
+    if (status == 0 || status == 0xffff) { // no PHY has this: it says what it can do
+        return EK_ENOENT;
+    }
+    if (!(status & BSR_LINK)) {
         return 0;
     }
     uint32_t both = read_phy(eth, PHY_ANAR) & read_phy(eth, PHY_ANLPAR);

@@ -6,8 +6,6 @@
 
 struct lan9118_state {
     uint32_t words[(EK_ETH_FRAME_MAX + 3) / 4]; // the next outgoing frame
-    uint32_t tx_errors;                         // frames that the MAC gave up, and restarts
-    uint32_t rx_errors;                         // damaged or oversized frames, and restarts
 };
 
 struct lan9118 {

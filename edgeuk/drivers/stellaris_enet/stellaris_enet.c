@@ -5,6 +5,7 @@
 // it.
 #include "stellaris_enet.h"
 #include "ek/assert.h"
+#include "ek/counters.h"
 #include "ek/mmio.h"
 
 // Register offsets in bytes, then the bits used.
@@ -91,6 +92,7 @@ static uint8_t *frame(const void *dev) {
         ek_write32(eth->base + TCTL, control & ~(uint32_t)TX_ENABLE);
         ek_write32(eth->base + TCTL, control);
         ek_write32(eth->base + RIS, INT_TXER);
+        ek_counters.device_restarts++;
         return NULL;
     }
     return (uint8_t *)eth->state->words + LENGTH_BYTES;
@@ -117,6 +119,7 @@ static int receive(const void *dev, uint8_t *frame_out, size_t size) {
         // What the FIFO holds cannot be trusted after either (MACRIS).
         reset_receiver(eth);
         ek_write32(eth->base + RIS, INT_FOV | INT_RXER);
+        ek_counters.device_errors++;
         return EK_EIO;
     }
     if ((ek_read32(eth->base + NP) & NP_COUNT) == 0) {
@@ -146,17 +149,21 @@ static int receive(const void *dev, uint8_t *frame_out, size_t size) {
     return room != 0 ? (int)len : EK_EIO;
 }
 
-// Also tells the MAC what the PHY agreed on. QEMU 7.2 has no PHY, every register reads 0.
+// Also tells the MAC what the PHY agreed on. QEMU has no PHY, every register reads 0; the lines to
+// one that does not answer are all ones.
 static int link(const void *dev) {
     const struct stellaris_enet *eth = dev;
     int id = read_phy(eth, PHY_ID);
-    if (id <= 0 || id == 0xffff) {
-        return 1; // no PHY that answers: cannot tell
+    if (id == 0) {
+        return 1;
     }
     int status = read_phy(eth, PHY_STATUS);
     int diagnostic = read_phy(eth, PHY_DIAGNOSTIC);
-    if (status < 0 || diagnostic < 0) {
-        return 1;
+    if (id < 0 || status < 0 || diagnostic < 0) {
+        return EK_ETIMEDOUT;
+    }
+    if (id == 0xffff) {
+        return EK_ENOENT;
     }
     uint32_t duplex = diagnostic & PHY_DUPLEX ? TX_DUPLEX : 0;
     ek_write32(eth->base + TCTL, TX_CRC | TX_PAD | TX_ENABLE | duplex);

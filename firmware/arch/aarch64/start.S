@@ -2,7 +2,8 @@
 // Entered at EL3, EL2 or EL1, with or without MMU and caches; all runs at EL1. From EL3, that is
 // the secure EL1: nobody is there who would have made the devices non-secure.
 // The table's first quarter is for exceptions taken on SP_EL0, which is never selected here: the
-// entry code stands there. Its second half, for lower exception levels, does not exist.
+// entry code stands there. Its second half, for lower exception levels, does not exist. What is
+// common to the entries fills the 128 bytes of the first two.
 
 #define HCR_RW (1 << 31)       // EL1 is AArch64
 #define CNTHCTL_EL1 3          // EL1 may use the physical counter and timer
@@ -91,69 +92,8 @@ at_el1:
     dsb     sy
     isb
     mrs     x20, cntvct_el0
-    b       clear
-    .ltorg
 
-    // Exceptions of the current level, on its own stack.
-    .org    vectors + 0x200
-    mov     x16, #0                 // synchronous
-    b       fault
-    .org    vectors + 0x280
-    mov     x16, #1                 // IRQ: masked, cannot be
-    b       fault
-    .org    vectors + 0x300
-    mov     x16, #2                 // FIQ
-    b       fault
-    .org    vectors + 0x380
-    mov     x16, #3                 // SError
-    // Fall through.
-
-// A call that nobody answers (HLT of semihosting, HVC, SMC) is undefined: it returns -1. The code
-// around such calls gives up x16 and x17. Anything else is the end.
-fault:
-    cbnz    x16, 4f
-    mrs     x17, esr_el1
-    lsr     x17, x17, #26           // exception class 0: undefined instruction
-    cbnz    x17, 4f
-    mrs     x17, elr_el1
-    tst     x17, #3
-    b.ne    4f
-    ldr     w17, [x17]
-    ldr     w16, =0xd45e0000        // hlt #0xf000
-    cmp     w17, w16
-    b.eq    3f
-    ldr     w16, =0xd4000002        // hvc #0
-    cmp     w17, w16
-    b.eq    3f
-    add     w16, w16, #1            // smc #0
-    cmp     w17, w16
-    b.eq    3f
-    mov     x16, #0
-    b       4f
-3:  mrs     x17, elr_el1
-    add     x17, x17, #4
-    msr     elr_el1, x17
-    mov     x0, #-1
-    eret
-
-    // Keep the stack if a panic fits below it, else begin at its top: nobody returns.
-4:  ldr     x0, =__stack_top
-    ldr     x1, =__stack_bottom + 1024
-    mov     x2, sp
-    mov     x4, sp
-    cmp     x2, x0
-    b.hi    5f
-    cmp     x2, x1
-    b.hs    6f
-5:  mov     x4, x0
-6:  and     x4, x4, #~15
-    mov     sp, x4
-    mov     x0, x16
-    mov     x1, x29
-    b       aarch64_fault           // (kind, frame, sp)
-
-    // The rest of the entry: memory, then C.
-clear:
+    // Memory, then C.
     ldr     x0, =__bss_start
     ldr     x1, =__bss_end
 1:  cmp     x0, x1
@@ -206,3 +146,60 @@ clean_caches:
 5:  dsb     sy
     ret
     .ltorg
+
+    // Exceptions of the current level, on its own stack.
+    .org    vectors + 0x200         // synchronous
+    // A call that nobody answers (HLT of semihosting, HVC, SMC) is undefined: it returns -1. The
+    // code around such calls gives up x16 and x17. Anything else is the end.
+    mov     x16, #0
+    mrs     x17, esr_el1
+    lsr     x17, x17, #26           // exception class 0: undefined instruction
+    cbnz    x17, fault
+    mrs     x17, elr_el1
+    tst     x17, #3
+    b.ne    fault
+    ldr     w17, [x17]
+    ldr     w16, =0xd45e0000        // hlt #0xf000
+    cmp     w17, w16
+    b.eq    3f
+    ldr     w16, =0xd4000002        // hvc #0
+    cmp     w17, w16
+    b.eq    3f
+    add     w16, w16, #1            // smc #0
+    cmp     w17, w16
+    b.eq    3f
+    mov     x16, #0
+    b       fault
+3:  mrs     x17, elr_el1
+    add     x17, x17, #4
+    msr     elr_el1, x17
+    mov     x0, #-1
+    eret
+
+    .org    vectors + 0x280
+    mov     x16, #1                 // IRQ: masked, cannot be
+    // Keep the stack if a panic fits below it, else begin at its top: nobody returns.
+fault:
+    ldr     x0, =__stack_top
+    ldr     x1, =__stack_bottom + 1024
+    mov     x2, sp
+    mov     x4, sp
+    cmp     x2, x0
+    b.hi    5f
+    cmp     x2, x1
+    b.hs    6f
+5:  mov     x4, x0
+6:  and     x4, x4, #~15
+    mov     sp, x4
+    mov     x0, x16
+    mov     x1, x29
+    b       aarch64_fault           // (kind, frame, sp)
+
+    .org    vectors + 0x300
+    mov     x16, #2                 // FIQ
+    b       fault
+    .ltorg
+
+    .org    vectors + 0x380
+    mov     x16, #3                 // SError
+    b       fault

@@ -6,7 +6,6 @@
 #include "arch/arch.h"
 #include "arch/armv6m/core.h"
 #include "ek/assert.h"
-#include "ek/dma.h"
 #include "ek/mmio.h"
 #include "ek/soc.h"
 
@@ -40,17 +39,4 @@ void arch_idle(uint64_t deadline_us) {
     ek_write32(NVIC_ISER, lines);
     __asm__ volatile("dsb\n wfi" ::: "memory");
     ek_write32(NVIC_ICER, UINT32_MAX);
-}
-
-void ek_dma_barrier(void) { __asm__ volatile("dmb" ::: "memory"); }
-
-// No caches on these cores.
-void ek_dma_clean(const void *addr, size_t len) {
-    (void)addr;
-    (void)len;
-}
-
-void ek_dma_invalidate(void *addr, size_t len) {
-    (void)addr;
-    (void)len;
 }

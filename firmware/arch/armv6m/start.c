@@ -30,22 +30,9 @@ _Noreturn void _start(void) {
     ek_main();
 }
 
-const uint8_t *arch_device_config(size_t *size_max) {
-    *size_max = (size_t)(__config_end - __config_start);
-    return __config_start;
-}
-
 // This core has no random number instruction.
 size_t arch_random(uint8_t *data, size_t len) {
     (void)data;
     (void)len;
     return 0;
-}
-
-void arch_reset(void) {
-    __asm__ volatile("dsb" ::: "memory");         // let writes end before (B3.2.6)
-    ek_write32(SCB_AIRCR, 0x05FA0000u | 1u << 2); // VECTKEY, SYSRESETREQ
-    for (;;) {
-        __asm__ volatile("wfi");
-    }
 }

@@ -8,7 +8,6 @@
 #include "config.h"
 #include "ek/assert.h"
 #include "ek/critical.h"
-#include "ek/dma.h"
 #include "ek/mmio.h"
 #include "ek/soc.h"
 
@@ -99,17 +98,4 @@ uint32_t ek_critical_enter(void) {
 
 void ek_critical_leave(uint32_t before) {
     __asm__ volatile("msr primask, %0" ::"r"(before) : "memory");
-}
-
-void ek_dma_barrier(void) { __asm__ volatile("dmb" ::: "memory"); }
-
-// No caches on these cores.
-void ek_dma_clean(const void *addr, size_t len) {
-    (void)addr;
-    (void)len;
-}
-
-void ek_dma_invalidate(void *addr, size_t len) {
-    (void)addr;
-    (void)len;
 }

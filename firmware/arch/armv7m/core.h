@@ -3,7 +3,7 @@
 #ifndef ARMV7M_CORE_H
 #define ARMV7M_CORE_H
 #include <stdint.h>
-#include "arch/thumb/thumb.h"
+#include "arch/cortex_m/cortex_m.h"
 
 #define SYST_CSR 0xE000E010u  // SysTick control and status (B3.3)
 #define SYST_RVR 0xE000E014u  // reload value, 24 bits
@@ -12,7 +12,6 @@
 #define NVIC_ICER 0xE000E180u // interrupt clear-enable
 #define SCB_ICSR 0xE000ED04u  // interrupt control and state (B3.2)
 #define SCB_VTOR 0xE000ED08u  // vector table offset
-#define SCB_AIRCR 0xE000ED0Cu // application interrupt and reset control
 #define SCB_CCR 0xE000ED14u   // configuration and control
 #define SCB_CFSR 0xE000ED28u  // configurable fault status
 #define SCB_HFSR 0xE000ED2Cu  // hard fault status
@@ -23,9 +22,6 @@
 #define MPU_RASR 0xE000EDA0u  // region attribute and size
 
 extern const uint32_t __mpu_regions[], __mpu_regions_end[];
-extern uint32_t __data_start[], __data_end[], __data_load[];
-extern uint32_t __bss_start[], __bss_end[];
-extern const uint8_t __config_start[], __config_end[];
 
 // Exception handlers, for the vector table.
 void armv7m_fault(void);

@@ -23,7 +23,9 @@ struct ek_eth_ops {
     // returns its length, 0 if there is none; EK_EIO when a damaged or oversized one was dropped.
     // A return of 0 also means that the device's interrupt is acknowledged and will come again.
     int (*receive)(const void *dev, uint8_t *frame, size_t size);
-    // 1 when the link is up, 0 when it is down; 1 where the device cannot tell.
+    // 1 when the link is up, 0 when it is down; 1 where the device cannot tell. EK_ENOENT,
+    // EK_ETIMEDOUT, EK_EIO: its PHY, or all of it, is not there or does not answer. Asked again,
+    // the driver tries to start it anew.
     int (*link)(const void *dev);
 };
 

@@ -30,7 +30,7 @@ enum { NO_ADDRESS_TICKS = 10 * TICKS_PER_S }; // then the console says that DHCP
 // A device has stopped when it loses so many frames in a row, or has no room for one for so long
 // while the link is up. It is started again, as often as this at most.
 enum { SENDS_LOST_MAX = 4, RECEIVES_LOST_MAX = 64, FULL_TICKS = 2 * TICKS_PER_S };
-enum { RESTART_TICKS = 5 * TICKS_PER_S };
+enum { RESTART_TICKS = 5 * TICKS_PER_S }; // nor is a PHY that does not answer asked more often
 _Static_assert(TCP_TMR_INTERVAL * 1000 == TICK_US && ARP_TMR_INTERVAL == 1000, "tick");
 
 struct netif net_uplink;
@@ -42,7 +42,9 @@ static uint32_t ticks,
     silent_ticks; // `silent_ticks`: since there is no address
 static uint32_t sends_lost, receives_lost, full_ticks, restart_after; // of the Ethernet device
 static bool awake, by_dhcp;
-static bool by_modem; // instead of the Ethernet device
+static bool by_modem;  // instead of the Ethernet device
+static int phy_status; // EK_OK: the PHY answers
+static uint32_t no_link_ticks;
 
 bool ek_net_up(void) {
     return netif_is_up(&net_uplink) && netif_is_link_up(&net_uplink) &&
@@ -145,8 +147,20 @@ void net_set_address(uint32_t address, uint32_t mask, uint32_t gateway) {
     net_wake();
 }
 
+// A PHY that does not answer leaves the link as it was: frames may pass all the same.
+static bool ask_link(bool before) {
+    int link = ek_role_uplink.ops->link(ek_role_uplink.dev);
+    int status = link < 0 ? link : EK_OK;
+    if (status != phy_status) {
+        net_stats.phy_faults += phy_status == EK_OK;
+        phy_status = status;
+        ek_log("net: PHY: %s", ek_status_name(status));
+    }
+    return link < 0 ? before : link != 0;
+}
+
 static void check_link(void) {
-    bool up = ek_role_uplink.ops->link(ek_role_uplink.dev) != 0;
+    bool up = ask_link(netif_is_link_up(&net_uplink));
     if (up == netif_is_link_up(&net_uplink)) {
         return;
     }
@@ -164,7 +178,7 @@ static void check_link(void) {
 static void check_device(void) {
     bool room = ek_role_uplink.ops->frame(ek_role_uplink.dev) != NULL;
     bool up = netif_is_link_up(&net_uplink);
-    full_ticks = room || !up ? 0 : full_ticks + 1;
+    full_ticks = room || !up || phy_status < 0 ? 0 : full_ticks + 1;
     bool stopped = sends_lost >= SENDS_LOST_MAX || receives_lost >= RECEIVES_LOST_MAX ||
                    full_ticks >= FULL_TICKS || (!up && sends_lost > 0);
     if (!stopped || ticks < restart_after) {
@@ -184,6 +198,7 @@ static void tick(void *arg) {
     net_wake();
     tcp_tmr();
     resolver_tick();
+    no_link_ticks += !netif_is_link_up(&net_uplink);
     if (!netif_is_up(&net_uplink)) {
         return;
     }
@@ -194,7 +209,7 @@ static void tick(void *arg) {
     }
     ticks++;
     check_device();
-    if (ticks % LINK_TICKS == 0) {
+    if (ticks % (phy_status < 0 ? RESTART_TICKS : LINK_TICKS) == 0) {
         check_link();
     }
     if (ticks % TICKS_PER_S == 0) {
@@ -308,7 +323,7 @@ void net_init(void) {
     (void)netif_add_noaddr(&net_uplink, mac, netif_setup, ethernet_input);
     netif_set_default(&net_uplink);
     netif_set_up(&net_uplink);
-    if (ek_role_uplink.ops->link(ek_role_uplink.dev)) {
+    if (ask_link(true)) {
         netif_set_link_up(&net_uplink);
     } else {
         ek_log("net: link down");
@@ -317,6 +332,7 @@ void net_init(void) {
 }
 
 void net_get_stats(struct net_stats *out) {
+    net_stats.no_link_s = no_link_ticks / TICKS_PER_S;
     net_stats.heap_max_bytes = (uint32_t)lwip_stats.mem.max;
     net_stats.heap_size_bytes = MEM_SIZE;
     *out = net_stats;

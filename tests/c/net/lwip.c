@@ -20,8 +20,9 @@
 static uint64_t now_us;
 static struct ek_timer *timers;
 static struct ek_poller *poller;
-static char config[512]; // "key=value" lines, each ended by \n
-static bool link_up = true;
+static char config[512];   // "key=value" lines, each ended by \n
+static int link_state = 1; // what link() returns
+static unsigned asked;     // how often it was called
 static uint8_t waiting[EK_ETH_FRAME_MAX];
 static int waiting_len;
 
@@ -38,7 +39,9 @@ void ek_assert_fail(const char *file, int line) {
     printf("assert %s:%d\n", file, line);
     abort();
 }
-const char *ek_status_name(int status) { return status == EK_ENOENT ? "none" : "other"; }
+const char *ek_status_name(int status) {
+    return status == EK_OK ? "ok" : status == EK_ENOENT ? "none" : "other";
+}
 void ek_log(const char *format, ...) {
     va_list args;
     va_start(args, format);
@@ -159,7 +162,8 @@ static int eth_receive(const void *dev, uint8_t *frame, size_t size) {
 }
 static int eth_link(const void *dev) {
     (void)dev;
-    return link_up;
+    asked++;
+    return link_state;
 }
 static const struct ek_eth_ops eth_ops = {eth_init, eth_frame, eth_send, eth_receive, eth_link};
 const struct ek_eth ek_role_uplink = {.ops = &eth_ops};
@@ -207,11 +211,18 @@ static void line(const char *text) {
     } else if (strncmp(text, "break ", 6) == 0) {
         sscanf(text + 6, "%15s", broken);
     } else if (sscanf(text, "link %d", &n) == 1) {
-        link_up = n != 0;
+        link_state = n;
     } else if (strncmp(text, "config ", 7) == 0) {
         strncat(config, text + 7, sizeof config - strlen(config) - 1);
     } else if (strcmp(text, "init\n") == 0) {
         net_init();
+    } else if (strcmp(text, "asked\n") == 0) {
+        printf("%u\n", asked);
+    } else if (strcmp(text, "links\n") == 0) {
+        struct net_stats stats;
+        net_get_stats(&stats);
+        printf("lost %u phy %u without %u s\n", stats.link_losses, stats.phy_faults,
+               stats.no_link_s);
     } else if (sscanf(text, "open %127s %d", host, &n) == 2) {
         printf("%d\n", ek_stream_open(&stream, host, (uint16_t)n, &events, NULL));
     } else if (sscanf(text, "listen %d", &n) == 1) {
