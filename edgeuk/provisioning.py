@@ -3,6 +3,7 @@ broker, mosquitto's configuration. Every file is whole or not there, and what is
 """
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,15 +38,14 @@ DEVICE_TEXT = """\
 # Device {name}: `edgeuk run --device {name}.toml`. What it says goes before the gateway file.
 # Written once by `edgeuk provision`, and yours to change; then run that again.
 name = "{name}"
-{topic}
+
+[mqtt]
+{mqtt}
 [tls]
 {ca}cert = "{name}.pem" # both are in this file
 key = "{name}.pem"
 """
-TOPIC_TEXT = """
-[mqtt]
-topic = {topic}
-"""
+CLIENT_ID = 'client_id = "{name}-{random}" # nobody who guesses it can push the device off\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +129,12 @@ class Maker:
 
     def _device_text(self, name: str) -> str:
         """Topics are told apart by name, so that the broker can say who may write where."""
-        topic = self.gateway.mqtt.topic
+        topic, client_id = self.gateway.mqtt.topic, self.gateway.mqtt.client_id
+        mqtt = "" if client_id else CLIENT_ID.format(name=name, random=secrets.token_hex(8))
+        mqtt += f"topic = {json.dumps(f'{topic}/{name}')}\n" if topic else ""
         return DEVICE_TEXT.format(
             name=name,
-            topic=TOPIC_TEXT.format(topic=json.dumps(f"{topic}/{name}")) if topic else "",
+            mqtt=mqtt,
             ca="" if "tls.ca" in self.gateway.settings else f'ca = "../{CERTIFICATE}"\n',
         )
 

@@ -45,6 +45,8 @@ WARNINGS = (
 # Which warnings the system's compiler has is not ours to know: the pinned one is the judge.
 NATIVE_WARNINGS = ("-Wall", "-Wextra")
 NO_WARNINGS = ("-w",)  # sources of others
+# mbedTLS compares names of no bytes, which are at NULL.
+NATIVE_OTHERS = ("-fno-sanitize=nonnull-attribute",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def units(image: Image) -> list[Unit]:
             found.append(Unit(_part(component), path, (*ours, *whole), includes))
         for name, theirs in sorted(component.third_party.items()):
             part = f"third_party/{name}"
-            quiet = (*flags, *NO_WARNINGS, *(() if native else _lto("")))
+            quiet = (*flags, *NO_WARNINGS, *(NATIVE_OTHERS if native else _lto("")))
             found += [Unit(part, f"{name}/{source}", quiet, includes) for source in theirs]
     for driver in image.drivers:
         includes = (f"drivers/{driver.name}", *base)

@@ -47,6 +47,7 @@ const uint8_t *seal_open(const uint8_t *header, size_t header_len, const uint8_t
     if (*len < NONCE_BYTES + TAG_BYTES || psa_crypto_init() != PSA_SUCCESS || !derive(derived)) {
         return NULL;
     }
+    mbedtls_platform_zeroize(plain, sizeof plain); // of another copy, which may be longer
     bool done =
         key_of(derived, KEY_BYTES, PSA_KEY_TYPE_AES, PSA_ALG_GCM, PSA_KEY_USAGE_DECRYPT, &key);
     mbedtls_platform_zeroize(derived, sizeof derived);

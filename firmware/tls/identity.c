@@ -98,6 +98,11 @@ static bool is_for_address(const mbedtls_x509_crt *of) {
     return false;
 }
 
+static bool is_own_issuer(const mbedtls_x509_crt *of) {
+    return of->issuer_raw.len > 0 && of->issuer_raw.len == of->subject_raw.len &&
+           memcmp(of->issuer_raw.p, of->subject_raw.p, of->issuer_raw.len) == 0;
+}
+
 // For each certificate of the chain, the server's last. A lower bound of the time says that one has
 // expired, never that it is not yet valid.
 static int on_verified(void *arg, mbedtls_x509_crt *of, int depth, uint32_t *flags) {
@@ -108,6 +113,9 @@ static int on_verified(void *arg, mbedtls_x509_crt *of, int depth, uint32_t *fla
     was_dated = tls_clock_known();
     if (!was_dated) {
         *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_FUTURE;
+    }
+    if (depth == 0 && (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) && is_own_issuer(of)) {
+        *flags |= TLS_BADCERT_SELF;
     }
     // mbedTLS would take the common name instead, which RFC 9525, 6.3 forbids.
     if (depth == 0 && (!mbedtls_x509_crt_has_ext_type(of, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME) ||
@@ -121,6 +129,9 @@ static int on_verified(void *arg, mbedtls_x509_crt *of, int depth, uint32_t *fla
         if (depth == 0 && !pin_seen) {
             *flags |= MBEDTLS_X509_BADCERT_OTHER;
         }
+    }
+    if (EK_TLS_COMPATIBLE && depth == 0 && !of->raw.p) { // passed over when it was parsed, in 1.2
+        *flags = MBEDTLS_X509_BADCERT_BAD_PK;
     }
     return 0;
 }
@@ -155,6 +166,23 @@ static int load_own(mbedtls_ssl_config *conf) {
         return unusable("tls.key", data ? EK_EINVAL : EK_ENOENT);
     }
     return mbedtls_ssl_conf_own_cert(conf, &certificate, &key) == 0 ? EK_OK : EK_ENOMEM;
+}
+
+// For mbedTLS: IPv4 alone, as in net/; no leading zeros, which might be meant as octal.
+int tls_inet_pton(int family, const char *text, void *out) {
+    (void)family; // it asks for IPv6 where there is a colon
+    uint8_t *byte = out;
+    for (unsigned left = 4; left-- > 0;) {
+        unsigned value = 0, digits = 0;
+        for (; *text >= '0' && *text <= '9' && (value > 0 || digits == 0); digits++) {
+            value = value * 10 + (unsigned)(*text++ - '0');
+        }
+        if (digits == 0 || digits > 3 || value > 255 || *text++ != (left > 0 ? '.' : 0)) {
+            return 0;
+        }
+        *byte++ = (uint8_t)value;
+    }
+    return 1;
 }
 
 bool tls_identity_expect(const char *host) {
@@ -203,6 +231,12 @@ bool tls_identity_sign(const uint8_t digest[32], uint8_t out[TLS_SIGNATURE_MAX],
                            mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) == 0;
 }
 #endif
+
+void tls_identity_used(void) {
+#ifndef EK_ROTATE
+    mbedtls_pk_free(&key);
+#endif
+}
 
 void tls_identity_free(void) {
     mbedtls_x509_crt_free(&certificate);

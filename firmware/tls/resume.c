@@ -82,6 +82,7 @@ void tls_ticket_keep(struct mbedtls_ssl_context *ssl) {
     if (session && fit &&
         (session->ticket ? session->ticket_len <= EK_TLS_TICKET_BYTES : session->id_len > 0)) {
         tls_ticket_forget();
+        mbedtls_platform_zeroize(&session->app_secrets, sizeof session->app_secrets);
         kept = session;
         ssl->session = NULL;
     }

@@ -105,6 +105,15 @@ static void use(int slot) {
     used = slot;
 }
 
+// Of identities that are not used any more nothing stays but in storage.
+static void forget_others(void) {
+    for (int slot = 0; slot < SLOTS; slot++) {
+        if (slot != current && slot != trial) {
+            mbedtls_platform_zeroize(&records[slot], sizeof records[slot]);
+        }
+    }
+}
+
 // What is in storage: the newest that has connected, and perhaps a newer one that is on trial.
 static void load(void) {
     uint64_t size = 0;
@@ -138,6 +147,7 @@ static void load(void) {
         }
     }
     use(trial != NONE ? trial : current);
+    forget_others();
     if (used != NONE) {
         ek_log("identity: %u of the storage%s", (unsigned)records[used].sequence,
                used == trial ? ", on trial" : "");
@@ -207,13 +217,17 @@ int tls_rotation_request(const char *name, uint8_t request[TLS_REQUEST_MAX], siz
         psa_sign_hash(key, PSA_ALG_ECDSA(PSA_ALG_SHA_256), digest, sizeof digest, proof,
                       TLS_PROOF_BYTES, &size) == PSA_SUCCESS;
     (void)psa_destroy_key(key);
-    if (!is_pending) {
-        return EK_ENOMEM;
+    int status = is_pending ? EK_OK : EK_ENOMEM;
+    if (is_pending && !tls_identity_sign(digest, proof + TLS_PROOF_BYTES, &size)) {
+        is_pending = false;
+        status = EK_EREFUSED;
     }
-    is_pending = tls_identity_sign(digest, proof + TLS_PROOF_BYTES, &size);
+    if (!is_pending) {
+        mbedtls_platform_zeroize(pending, sizeof pending);
+    }
     memcpy(request, pending_public, sizeof pending_public);
     *len = TLS_PUBLIC_BYTES + TLS_PROOF_BYTES + size;
-    return is_pending ? EK_OK : EK_EREFUSED;
+    return status;
 }
 
 // RFC 5915: version, private key, curve P-256, public key.
@@ -281,6 +295,7 @@ static int conclude(void) {
     if (!unmarked) {
         current = good ? trial : current;
         trial = NONE;
+        forget_others();
     }
     return status;
 }
@@ -311,6 +326,7 @@ static const char *keep(const uint8_t *der, size_t len) {
     if (!base_of(record->base) || !digest_of(&record->sequence, covered, record->digest) ||
         ek_role_storage.ops->write(ek_role_storage.dev, (uint64_t)slot * SLOT_BYTES,
                                    (const uint8_t *)record, RECORD_BYTES) != EK_OK) {
+        forget_others();
         return fault;
     }
     trial = slot;

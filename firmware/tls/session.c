@@ -4,6 +4,7 @@
 #include "ek/random.h"
 #include "internal.h"
 #include "mbedtls/net_sockets.h"
+#include "mbedtls/platform_util.h"
 #include "mbedtls/psa_util.h"
 #include "mbedtls/ssl.h"
 #include "psa/crypto.h"
@@ -33,7 +34,11 @@ static int bio_send(void *below, const unsigned char *data, size_t len) {
     return taken > 0 ? taken : MBEDTLS_ERR_SSL_WANT_WRITE;
 }
 
+// mbedTLS asks for each record's head. In 1.2 it would only warn who wants another handshake.
 static int bio_receive(void *below, unsigned char *data, size_t len) {
+    if (EK_TLS_COMPATIBLE && tls_wants_another(&tls_ssl)) {
+        return MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE;
+    }
     int got = ek_stream_read(below, data, len);
     return got > 0 ? got : got == 0 ? MBEDTLS_ERR_SSL_WANT_READ : MBEDTLS_ERR_NET_CONN_RESET;
 }
@@ -108,13 +113,18 @@ static void say_open(void) {
            tls_clock_source(), (unsigned)tls_heap.peak, (unsigned)tls_heap.size);
 }
 
-// The server's certificate, which nobody looks at any more and which takes most of the memory.
-static void drop_peer(void) {
+// What nobody looks at any more: the server's certificate, which takes most of the memory, our key,
+// and the secrets that the keys of this connection were made of.
+static void drop_used(void) {
     mbedtls_ssl_session *of = tls_ssl.MBEDTLS_PRIVATE(session);
     mbedtls_x509_crt *peer = of->MBEDTLS_PRIVATE(peer_cert);
     of->MBEDTLS_PRIVATE(peer_cert) = NULL;
     mbedtls_x509_crt_free(peer);
     tls_free(peer);
+    tls_identity_used();
+    mbedtls_ssl_tls13_application_secrets *secrets = &of->MBEDTLS_PRIVATE(app_secrets);
+    mbedtls_platform_zeroize(
+        secrets, offsetof(mbedtls_ssl_tls13_application_secrets, resumption_master_secret));
 }
 
 int tls_session_step(bool *over) {
@@ -127,7 +137,7 @@ int tls_session_step(bool *over) {
     *over = result == 0 && mbedtls_ssl_is_handshake_over(&tls_ssl);
     if (*over) {
         say_open();
-        drop_peer();
+        drop_used();
     }
     return result;
 }
@@ -145,6 +155,8 @@ int tls_session_fault(int error) {
     }
     return status;
 }
+
+void tls_session_gone(void) { tls_report_end(&tls_ssl, session.host); }
 
 void tls_session_end(bool stood) {
     if (stood) {

@@ -11,6 +11,7 @@
 #include "ek/random.h"
 #include "ek/timer.h"
 #include "internal.h"
+#include "mbedtls/platform_util.h"
 #include "mbedtls/ssl.h"
 #include "tls.h"
 
@@ -92,6 +93,7 @@ static int flush(void) {
         tls.staged -= (size_t)result;
         tls.sealed -= (size_t)result;
         memmove(tls.stage, tls.stage + result, tls.staged);
+        mbedtls_platform_zeroize(tls.stage + tls.staged, (size_t)result); // a password, perhaps
     }
     return 0;
 }
@@ -169,6 +171,9 @@ static void writable(void *arg) {
 
 static void closed(void *arg, int status) {
     (void)arg;
+    if (tls.state != OPENING) {
+        tls_session_gone();
+    }
     end(status);
 }
 

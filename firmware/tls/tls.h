@@ -20,24 +20,27 @@ void tls_close(struct ek_stream *stream);
 
 // Why there was no connection. The first ones are faults of the server's certificate.
 enum tls_reason {
-    TLS_CA,       // not signed by a CA of ours
-    TLS_NAME,     // for another host
-    TLS_EXPIRED,  //
-    TLS_EARLY,    // not yet valid
-    TLS_USAGE,    // not for signing, or not for servers
-    TLS_WEAK,     // hash or key
-    TLS_PIN,      // none of the pinned keys
-    TLS_ALERT,    // the server refused us
-    TLS_PROTOCOL, // it broke the protocol
-    TLS_RECORD,   // it sent a record that is too large
-    TLS_STALL,    // it did not finish the handshake
-    TLS_MEMORY,   // an allocation failed
-    TLS_IDENTITY, // our own CA, certificate or key cannot be used
-    TLS_ENTROPY,  // our random numbers can be guessed
+    TLS_CA,          // not signed by a CA of ours, or what is between is missing
+    TLS_SELF,        // signed by itself
+    TLS_NAME,        // for another host
+    TLS_EXPIRED,     //
+    TLS_EARLY,       // not yet valid
+    TLS_USAGE,       // not for signing, or not for servers
+    TLS_SIGNATURE,   // signed by an algorithm that we do not take
+    TLS_WEAK,        // a key that is too small, or whatever else we cannot read
+    TLS_PIN,         // none of the pinned keys
+    TLS_ALERT,       // the server refused us
+    TLS_VERSION,     // it speaks another version
+    TLS_PROTOCOL,    // it broke the protocol
+    TLS_RENEGOTIATE, // it wanted another handshake
+    TLS_RECORD,      // it sent a record that is too large
+    TLS_CUT,         // it went amid the handshake or a record
+    TLS_STALL,       // it did not finish the handshake
+    TLS_MEMORY,      // an allocation failed
+    TLS_IDENTITY,    // our own CA, certificate or key cannot be used
+    TLS_ENTROPY,     // our random numbers can be guessed
     TLS_REASONS
 };
-// "ca", "name" ...
-const char *tls_reason_name(enum tls_reason reason);
 
 struct tls_stats {
     uint32_t handshakes;  // that were completed
@@ -48,6 +51,8 @@ struct tls_stats {
                       // from below, "certificates" or "build time"
 };
 void tls_get_stats(struct tls_stats *out);
+// The same as JSON, with how safe the connection is; its length, 0 if it is more than `size`.
+size_t tls_tell(char *out, size_t size, const char *entropy);
 // The reason for which the last connection came to nothing or ended; "" if that was not TLS's.
 const char *tls_why(void);
 

@@ -6,38 +6,38 @@ import base64
 import hashlib
 import json
 import re
+import socket
 import subprocess
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from boot_rig import HEAD, LIMIT_S, NETWORKED, TOPIC, WAVE, Built
+from boot_lan import Lan
+from boot_rig import HEAD, LIMIT_S, NETWORKED, TOPIC, WAVE, Built, heap_needed, tight
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from edgeuk import senml
 from edgeuk.build import build
 from edgeuk.cache import write_changed
 from edgeuk.catalog import find_board, load_catalog
-from edgeuk.gateway import load_gateway
+from edgeuk.gateway import load_gateway, random_lack
 from edgeuk.resolve import resolve
 from edgeuk.run.broker import free_port
 from edgeuk.run.process import Process
-from edgeuk.units import is_native
 
 SERVER, CLIENT = "serverAuth", "clientAuth"
 HERE = "DNS:localhost,IP:127.0.0.1,IP:10.0.2.2"
 DEVELOPMENT = 'profile = "development"\n'
-# Boards without a source of random numbers, or whose source QEMU lacks.
-WEAK = ("frdm-k64f", "imx6ul-evk", "imx8mp-evk", "lm3s6965evb", "mps2-an385", "rpi4")
+# Boards whose source of random numbers QEMU lacks.
+WEAK = ("imx6ul-evk", "imx8mp-evk", "rpi4")
 COMPATIBLE = '[tls]\nprofile = "compatible"\n'
 VIRT = "virt-aarch64"
 STATISTICS_S = 1  # in WAVE
 CLOCKS = {"host": "system", "lm3s6965evb": "certificates", "x86-microvm": "rtc"}
-# Bytes of the heap without which there is no connection, besides the buffers for records: with our
-# own certificate, and one between the server's and the root; in the compatible profile the server's
-# is of RSA, 2048 bits. By the processor's bits and profile; found by trying, as pieces that are
-# free but too small count too.
-HEAP = {(32, False): 3792, (32, True): 10_520, (64, False): 5112, (64, True): 12_176}
 HEAP_VARIES = 100  # with the lengths of signatures
 PIECES = 400
 LIGHT = """
@@ -106,6 +106,20 @@ class Pki:
             own.write_text(own.read_text() + issuers)
             (self.folder / f"{name}.chain").write_text(issuers)
 
+    def leaf_of_later(self, name, days):
+        """One of `server`'s key that becomes valid in so many days: openssl's x509 makes none."""
+        read = (self.folder / "server.crt").read_bytes()
+        server = x509.load_pem_x509_certificate(read)
+        key = serialization.load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
+        start = datetime.now(UTC) + timedelta(days=days)
+        builder = x509.CertificateBuilder(
+            server.issuer, server.subject, server.public_key(), x509.random_serial_number(),
+            start, start + timedelta(days=9), list(server.extensions),
+        )  # fmt: skip
+        made = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        (self.folder / f"{name}.crt").write_bytes(made)
+        (self.folder / f"{name}.key").write_bytes((self.folder / "server.key").read_bytes())
+
     def der(self, name):
         return self._run(f"x509 -in {name}.crt -outform DER")
 
@@ -138,7 +152,8 @@ def images(shared):
     catalog = load_catalog()
 
     def get(board, *, top=None, more=None, shipped=False, **sizes):
-        weak = top if top is not None else DEVELOPMENT * (board in WEAK)
+        lacks = board in WEAK or random_lack(find_board(catalog, board), catalog)
+        weak = top if top is not None else DEVELOPMENT * bool(lacks)
         more = more if more is not None else LIGHT * (board == VIRT)
         key = (board, weak, more, shipped, *sizes.items())
         if key not in known:
@@ -150,24 +165,11 @@ def images(shared):
             found = replace(found, sizes={**found.sizes, **sizes})
             image = resolve(load_gateway(path, catalog), found, catalog)
             if not sizes and not shipped:
-                image = replace(image, board=replace(found, sizes=tight(image)))
+                image = tight(image)
             known[key] = Built(image, build(image, folder / "build"))
         return known[key]
 
     return get
-
-
-def heap_needed(image):
-    """The measured minimum; the board files' own give more, for longer chains and keys."""
-    sizes = image.board.sizes
-    bits = 64 if is_native(image) or "64" in image.cpu.target else 32
-    buffers = sizes["tls_record_bytes"] + sizes["tls_send_bytes"]
-    return buffers + HEAP[bits, image.gateway.tls.compatible]
-
-
-def tight(image):
-    limit = heap_needed(image) * 11 // 10
-    return {**image.board.sizes, "tls_heap_bytes": limit, "tls_compatible_heap_bytes": limit}
 
 
 def heap_is_tight(built, line):
@@ -244,16 +246,18 @@ def test_an_impostor_is_refused_and_then_the_broker_is_not(board, images, pki, b
     heap_is_tight(built, machine.wait_line("is verified", LIMIT_S))
     machine.wait_line("mqtt: connected", LIMIT_S)
     process.wait_line("Received PUBLISH from gateway", LIMIT_S)
+    assert report(pki, port)["refusals"]["ca"] >= 1
 
 
-def test_memory_that_tls_takes_of_the_smallest_board(images, gateways):
+@pytest.mark.parametrize("board", ["lm3s6965evb", "mps2-an385"])
+def test_memory_that_tls_takes_of_the_smallest_boards(board, images, gateways):
     """The budget of a Cortex-M3: 56 KB of flash and 12 KB of RAM, with the stack's growth."""
-    plain = gateways("lm3s6965evb", WAVE).result
-    tls = images("lm3s6965evb", shipped=True).result
+    plain = gateways(board, WAVE).result
+    tls = images(board, shipped=True).result
     assert tls.flash_bytes - plain.flash_bytes <= 56 * 1024
     grown = tls.stack_bytes - plain.stack_bytes
     assert tls.ram_bytes - plain.ram_bytes + grown <= 12 * 1024
-    more = images("lm3s6965evb", more=COMPATIBLE, shipped=True).result
+    more = images(board, more=COMPATIBLE, shipped=True).result
     assert more.flash_bytes - plain.flash_bytes <= 92 * 1024
     assert more.ram_bytes - plain.ram_bytes + grown <= 20 * 1024
 
@@ -324,11 +328,84 @@ def test_a_board_without_the_time_of_day_goes_by_its_images_build_time(
     assert of_release.sha256 != built.result.sha256
 
 
-def test_weak_random_numbers_are_not_for_production(images, pki, boot, tmp_path):
-    """Said once, however often a connection is tried. `edgeuk check` finds it before (E0434)."""
-    image = images("lm3s6965evb").image
-    image = replace(image, gateway=replace(image.gateway, development=False))
-    machine = boot(Built(image, build(image, tmp_path / "build")), pki.values("device"))
+class TimeServer(Lan):
+    """Notes what came when: "asked" for the time, "told" it, "hello" to the broker. Says the time
+    some while after it is asked, `days` from now; None: never."""
+
+    def __init__(self, days):
+        super().__init__()
+        self.days, self.port, self.seen = days, 0, {}
+        self.address = "10.0.2.15"
+        self.now = lambda: time.time() + self.days * 86400
+
+    def note(self, what):
+        self.seen.setdefault(what, time.monotonic())
+
+    def _frame(self, end, frame):
+        if frame[12:14] == b"\x08\x00" and frame[23] == socket.IPPROTO_TCP:
+            payload = frame[34 + (frame[46] >> 4) * 4 :]
+            if frame[36:38] == self.port.to_bytes(2, "big") and payload[:2] == b"\x16\3":
+                self.note("hello")
+        super()._frame(end, frame)
+
+    def _sntp(self, request):
+        self.note("asked")
+        return b"" if self.days is None else super()._sntp(request)
+
+    def _udp(self, frame, source, port, message, *, broadcast=False):
+        if source != 123 or not message:
+            super()._udp(frame, source, port, message, broadcast=broadcast)
+            return
+
+        def tell():
+            self.note("told")
+            Lan._udp(self, frame, source, port, message)
+
+        threading.Timer(0.7, tell).start()
+
+
+LATER_DAYS = 10
+DATES = {  # what the time server says, in days from now -> of a certificate that is valid later
+    "before": (0, "its certificate is not yet valid"),
+    "within": (LATER_DAYS + 1, "is verified, TLSv1.3, time by sntp"),
+    "after": (LATER_DAYS + 20, "its certificate has expired"),
+    "unknown": (None, "is verified, TLSv1.3, time not before the certificates"),
+}
+
+
+@pytest.mark.parametrize("date", DATES)
+def test_a_board_without_a_clock_asks_the_time_server_before_the_handshake(
+    date, images, pki, broker, boot
+):
+    """What it says decides; without an answer there is a lower bound, after some seconds."""
+    days, line = DATES[date]
+    pki.leaf_of_later("of_later", LATER_DAYS)
+    process, port = broker("of_later")
+    with TimeServer(days) as lan:
+        lan.port = port
+        values = {"mqtt.port": str(port), **pki.values("device")}
+        built = images("lm3s6965evb")
+        machine = boot(built, values, netdev=lan.netdev, extra=lan.extra)
+        machine.wait_line(line, LIMIT_S)
+        seen = lan.seen
+        if days is None:
+            assert 1.5 < seen["hello"] - seen["asked"] < 10, seen  # firmware/tls/stream.c, DATE_US
+        else:
+            assert seen["asked"] < seen["told"] < seen["hello"], seen
+            machine.wait_line("from sntp", LIMIT_S)
+        if date == "before":
+            process.stop()
+            broker(port=port)
+            machine.wait_line("mqtt: connected", LIMIT_S)
+            found = report(pki, port)
+            assert (found["time"], found["refusals"]["early"] >= 1) == ("sntp", True)
+
+
+def test_weak_random_numbers_are_not_for_production(images, pki, boot):
+    """Said once, however often a connection is tried. The board has a source, which QEMU lacks: a
+    board that has none is refused before anything is built (E0434)."""
+    machine = boot(images("imx6ul-evk", top=""), pki.values("device"))
+    machine.wait_line("entropy clock jitter (weak)", LIMIT_S)
     machine.wait_line("tls: refused: random numbers are weak", LIMIT_S)
     end = time.monotonic() + LIMIT_S
     while (
@@ -394,7 +471,7 @@ VERSIONS = {
     "RSA of 4096 bits, X25519": (4096, ("-curves", "X25519"), "is verified, TLSv1.3"),
     "X25519": (0, ("-tls1_2", "-curves", "X25519:P-256"), "is verified, TLSv1.2"),
     "a small RSA key": (1024, ("-cipher", "ALL:@SECLEVEL=0"), "has a weak key"),
-    "1.1": (0, ("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"), "refuses us: alert 70"),
+    "1.1": (0, ("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"), "refused (tls: version)"),
 }
 
 

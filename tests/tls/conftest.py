@@ -1,6 +1,7 @@
 """One device image and one set of certificates for all tests of TLS."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -22,6 +23,7 @@ FIRMWARE = Path(__file__).parent / "firmware"
 # (tests/boot/test_tls.py does): with our certificate, and one between the server's and the root;
 # in the compatible profile the server's is of RSA, 2048 bits. Tests have a tenth more than all.
 HEAP, HEAP_COMPATIBLE = 5112, 12_176
+TRIED = "tried"  # property of a test
 GATEWAY = """\
 schema = 1
 name = "device"
@@ -59,6 +61,30 @@ def with_heap(sizes: dict[str, int]) -> dict[str, int]:
         "tls_heap_bytes": (buffers + HEAP) * 11 // 10,
         "tls_compatible_heap_bytes": (buffers + HEAP_COMPATIBLE) * 11 // 10,
     }
+
+
+@pytest.fixture
+def counted(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Notes what the test has tried, for the line at the end of the run."""
+
+    def count(what: str, times: int = 1) -> None:
+        record_property(TRIED, (what, times))
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How much was tried: impostors by the reason for which they were refused, and the rest."""
+    total: Counter[str] = Counter()
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == TRIED:
+                what, times = value
+                total[what] += times
+    if total:
+        terminalreporter.write_sep("-", "TLS: what was refused, and what was tried")
+        for what, times in sorted(total.items()):
+            terminalreporter.write_line(f"{times:7} {what}")
 
 
 @pytest.fixture(scope="session")

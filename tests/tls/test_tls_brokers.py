@@ -80,7 +80,7 @@ class Stall(Tap):
 
 
 @pytest.mark.slow
-def test_a_server_that_stalls_is_given_up_and_tried_again_later(device, pki):
+def test_a_server_that_stalls_is_given_up_and_tried_again_later(device, pki, counted):
     """At each of these bytes at the same time, each with a device of its own."""
     context = server_context(pki.crt("server"), pki.key("server"), client_ca=pki.crt("ca"))
     places = (0, 1, 5, 60, 127, 128, 133, 200, 400, 800)
@@ -97,6 +97,7 @@ def test_a_server_that_stalls_is_given_up_and_tried_again_later(device, pki):
             assert "does not finish the handshake" in got.text
             assert got.refusals == {"stall": 1}
             assert " retry " in got.text
+            counted("impostors: stall")
         assert STALL_S - 1 < time.monotonic() - began < 2 * STALL_S
         for proxy in proxies:
             proxy.__exit__()

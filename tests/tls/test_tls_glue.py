@@ -3,6 +3,7 @@ with a cut, a stall and a changed bit in every place, in pieces, without room to
 every allocation failing once. The fuzzer feeds it what no server would send."""
 
 import os
+import re
 import time
 
 import pytest
@@ -12,10 +13,7 @@ from tls_fuzzing import fuzzer, identity, recording_broker, replayer, write_seed
 # Every so many bytes are tried, from SEED on; six times as many bits.
 PLACES = int(os.environ.get("EDGEUK_TLS_PLACES", "11"))
 SEED = int(os.environ.get("EDGEUK_TLS_SEED", "1"))
-pytestmark = [
-    pytest.mark.skipif(not CLANG, reason="clang is not installed"),
-    pytest.mark.xdist_group("tls_glue"),  # one library for all
-]
+pytestmark = pytest.mark.skipif(not CLANG, reason="clang is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +41,27 @@ def replay(library, pki, own):
     return run
 
 
-def test_a_flight_cut_at_any_byte_is_the_end_of_it(replay):
-    assert "-7=" in replay("cut", str(SEED), str(PLACES))
+def tried(said, what):
+    """How often that was tried."""
+    return int(re.findall(rf"^{what} (\d+):", said, re.M)[0])
 
 
-def test_a_flight_that_stalls_at_any_byte_ends_after_15_seconds(replay):
-    assert "-3=" in replay("stall", str(SEED), str(PLACES))
+def test_a_flight_cut_at_any_byte_is_the_end_of_it(replay, counted):
+    """And after each message; told and counted as "cut"."""
+    said = replay("cut", str(SEED), str(PLACES))
+    assert "-7=" in said
+    counted("flights cut", tried(said, "cut"))
 
 
-def test_no_changed_bit_goes_unnoticed(replay):
-    replay("flip", str(SEED), str(PLACES * 6))
+def test_a_flight_that_stalls_at_any_byte_ends_after_15_seconds(replay, counted):
+    """And after each message; told and counted as "stall"."""
+    said = replay("stall", str(SEED), str(PLACES))
+    assert "-3=" in said
+    counted("flights that stall", tried(said, "stall"))
+
+
+def test_no_changed_bit_goes_unnoticed(replay, counted):
+    counted("changed bits", tried(replay("flip", str(SEED), str(PLACES * 6)), "flip"))
 
 
 def test_a_flight_may_come_in_any_pieces(replay):
@@ -66,6 +75,15 @@ def test_a_stream_that_takes_little_at_a_time_will_do(replay):
 def test_an_allocation_that_fails_is_named_as_the_reason(replay):
     """Never as a wrong digest or a bad certificate, and nothing is left behind."""
     replay("memory")
+
+
+def test_a_heap_that_is_too_small_is_named_as_the_reason_whatever_its_size(replay, counted):
+    """From none to the least that will do."""
+    said = replay("sweep", str(SEED), str(PLACES * 8))
+    too_small, least = map(int, re.findall(r"(\d+) sizes.*: (\d+)", said)[0])
+    assert too_small > 10
+    assert least > 16_384  # a record
+    counted("heaps that are too small", too_small)
 
 
 def test_guessable_random_numbers_end_it_before_a_byte_is_sent(replay):

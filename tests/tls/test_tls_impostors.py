@@ -12,10 +12,12 @@ EPROTO, EREFUSED = -6, -8
 REASONS = {
     "is for another name": "name",
     "is not signed by our CA": "ca",
+    "is signed by itself": "self",
     "has expired": "expired",
     "is not yet valid": "early",
     "is not for servers": "usage",
     "is not for signing": "usage",
+    "is signed with an unknown algorithm": "signature",
     "cannot be read here": "weak",
 }
 OTHER_NAMES = {
@@ -31,19 +33,21 @@ OTHER_NAMES = {
 }
 NAME = "is for another name"
 UNTRUSTED = "is not signed by our CA"
+ITSELF = "is signed by itself"
 UNREADABLE = "cannot be read here"
+ALGORITHM = "is signed with an unknown algorithm"
 # What it shows: how its certificate is made, what the console says of it.
 LEAVES = {
     "other_ca": ({"issuer": "other"}, UNTRUSTED),
-    "self_signed": ({}, UNTRUSTED),
-    "self_signed_as_ca": ({"subject": "ca"}, UNTRUSTED),
+    "self_signed": ({}, ITSELF),
+    "self_signed_as_ca": ({"subject": "ca"}, ITSELF),
     "expired": ({"issuer": "ca", "days": (-9, -1)}, "has expired"),
     "not_yet_valid": ({"issuer": "ca", "days": (1, 9)}, "is not yet valid"),
     "for_clients": ({"issuer": "ca", "extended": "clientAuth"}, "is not for servers"),
     "for_mail": ({"issuer": "ca", "extended": "emailProtection"}, "is not for servers"),
     "no_signing": ({"issuer": "ca", "usage": "keyAgreement"}, "is not for signing"),
-    "sha1": ({"issuer": "ca", "digest": "sha1"}, UNREADABLE),
-    "sha384": ({"issuer": "ca", "digest": "sha384"}, UNREADABLE),
+    "sha1": ({"issuer": "ca", "digest": "sha1"}, ALGORITHM),
+    "sha384": ({"issuer": "ca", "digest": "sha384"}, ALGORITHM),
     "unknown_extension": ({"issuer": "ca", "extra": "1.2.3.4=critical,DER:0500"}, UNREADABLE),
     "no_names": ({"issuer": "ca", "subject": "localhost", "names": ""}, NAME),  # RFC 9525, 6.3
     **{name: ({"issuer": "ca", "names": names}, NAME) for name, names in OTHER_NAMES.items()},
@@ -51,7 +55,7 @@ LEAVES = {
 
 
 @pytest.fixture
-def refused(device):
+def refused(device, counted):
     """Has the device refuse a server that shows these certificates."""
 
     def check(
@@ -65,6 +69,7 @@ def refused(device):
         assert got.down == [EPROTO], got.text
         assert (got.live, got.failures) == (0, 0), got.text
         assert f"refused: its certificate {reason}" in got.text
+        counted(f"impostors: {REASONS[reason]}")
 
     return check
 
@@ -85,7 +90,7 @@ ISSUERS = {
     "of_other": ({"issuer": "other", "ca": True}, UNTRUSTED),
     "old": ({"issuer": "ca", "ca": True, "days": (-9, -1)}, "has expired"),
     "young": ({"issuer": "ca", "ca": True, "days": (1, 9)}, "is not yet valid"),
-    "weak": ({"issuer": "ca", "ca": True, "digest": "sha1"}, UNREADABLE),
+    "weak": ({"issuer": "ca", "ca": True, "digest": "sha1"}, ALGORITHM),
     "of_p384": ({"issuer": "ca", "ca": True, "key": "secp384r1"}, UNREADABLE),
     "of_rsa": ({"issuer": "ca", "ca": True, "key": "rsa:2048"}, UNREADABLE),
 }
@@ -141,25 +146,31 @@ WEAKER = {
 
 
 @pytest.mark.parametrize("name", WEAKER)
-def test_a_server_that_speaks_only_something_else_is_not_talked_to(device, pki, name):
+def test_a_server_that_speaks_only_something_else_is_not_talked_to(device, pki, counted, name):
     options = ["-cert", "server.crt", "-key", "server.key", *WEAKER[name]]
     with SServer(pki.folder, *options) as server:
         got = device().go(server.port)
     assert (got.connected, got.handshakes, got.live) == (0, 0, 0), got.text
     assert got.down == [EREFUSED], got.text
-    alert = 70 if name.startswith("tls1") else 40  # protocol_version, handshake_failure
+    # protocol_version, handshake_failure
+    alert, reason = (70, "version") if name.startswith("tls1") else (40, "alert")
     assert f"refuses us: alert {alert}" in got.text
+    assert got.refusals == {reason: 1}, got.text
+    counted(f"impostors: {reason}")
 
 
 @pytest.mark.parametrize("key", ["rsa:1024", "rsa:2048", "secp384r1", "secp256k1", "prime192v1"])
-def test_a_key_of_another_kind_than_p256_is_of_no_use(device, pki, key):
+def test_a_key_of_another_kind_than_p256_is_of_no_use(device, pki, counted, key):
     """The server has no signature scheme in common with us: RFC 8446, 4.4.2.2 and 6.2."""
     name = pki.make(key.replace(":", ""), issuer="ca", key=key)
     with TlsBroker(server_context(pki.crt(name), pki.key(name), level=0)) as broker:
         got = device().go(broker.port)
     assert broker.packets == []
     assert (got.connected, got.handshakes, got.live) == (0, 0, 0), got.text
-    assert got.down == [EREFUSED], got.text
+    # OpenSSL has keys of these two that no scheme of 1.3 is for, and so falls back to 1.2.
+    reason = "version" if key in ("secp256k1", "prime192v1") else "alert"
+    assert (got.down, got.refusals) == ([EREFUSED], {reason: 1}), got.text
+    counted(f"impostors: {reason}")
 
 
 def test_a_client_certificate_that_is_refused_is_no_connection(device, pki):
@@ -171,6 +182,6 @@ def test_a_client_certificate_that_is_refused_is_no_connection(device, pki):
             got = device(device=identity).go(broker.port)
             assert (got.handshakes, got.connected) == (1, 0), got.text
             assert f"refuses us: alert {alert}" in got.text
-            assert got.down == [EREFUSED]
+            assert (got.down, got.refusals) == ([EREFUSED], {"alert": 1})
     assert broker.packets == []
     assert all(isinstance(e, ssl.SSLError) for e in broker.errors)

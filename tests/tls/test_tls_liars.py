@@ -1,6 +1,7 @@
 """Servers that break TLS 1.3's rules, each in one place (tls_server13.py): the device ends the
 connection, sends no CONNECT, loses no memory, and takes the next good server."""
 
+import re
 import struct
 import time
 
@@ -27,6 +28,17 @@ from tls_server13 import (
     vector,
 )
 
+# Why a server is refused that does this; "protocol" where nothing is said.
+REASON = {
+    "certificate_flipped": "weak",
+    "legacy_version_1.3": "version",
+    "fatal_alert": "alert",
+    "sealed_alert": "alert",
+    "farewell": "cut",
+    "endless_message": "cut",  # the server's end, since the device reads on
+    "too_long": "record",
+    "sealed_too_long": "record",
+}
 QUICK_S = 5.0  # a liar is found out by what it says, not by a time-out
 VERSION = extension(43, b"\x03\x04")
 CHOSEN = extension(41, b"\0\0")  # pre_shared_key: the first that was offered
@@ -66,8 +78,8 @@ class Liar(Peer):
 
 
 @pytest.fixture
-def found_out(device, pki):
-    def check(lie, key="server"):
+def found_out(device, pki, counted):
+    def check(lie, reason="protocol", key="server"):
         began = time.monotonic()
         with Liar(pki, lie, key) as liar, Liar(pki, Server13.flight) as honest:
             one = device()
@@ -75,8 +87,11 @@ def found_out(device, pki):
             assert (got.connected, got.handshakes, got.live) == (0, 0, 0), got.text
             assert liar.connects == 0
             assert time.monotonic() - began < QUICK_S, got.text
+            assert got.refusals == {reason: 1}, got.text
+            assert re.search(r"tls: 127\.0\.0\.1(:? )", got.text), "nothing on the console"
             again = one.go(honest.port, hold=False)
             assert again.connected == 1, again.text
+        counted(f"impostors: {reason}")
         return got
 
     return check
@@ -189,7 +204,7 @@ MESSAGES = {
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_a_wrong_message_is_found_out(found_out, name):
-    found_out(MESSAGES[name])
+    found_out(MESSAGES[name], REASON.get(name, "protocol"))
 
 
 HELLOS = {
@@ -224,7 +239,7 @@ HELLOS = {
 
 @pytest.mark.parametrize("name", HELLOS)
 def test_a_wrong_server_hello_is_found_out(found_out, name):
-    found_out(hello(**HELLOS[name]))
+    found_out(hello(**HELLOS[name]), REASON.get(name, "protocol"))
 
 
 def after_hello(data):
@@ -299,7 +314,7 @@ RECORDS = {
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_wrong_record_is_found_out(found_out, name):
-    found_out(RECORDS[name])
+    found_out(RECORDS[name], REASON.get(name, "protocol"))
 
 
 def retry_then(how, *extensions):
@@ -375,29 +390,55 @@ def afterwards(kind, body, times=1):
 
 HOUR = (3600).to_bytes(4, "big")  # a ticket's lifetime
 TICKET_BODY = HOUR + bytes(4) + vector(b"n", 1) + vector(b"t" * 32, 2) + vector(b"", 2)
-LATER = {  # -> whether the connection goes on
-    "tickets": (afterwards(HANDSHAKE, message(TICKET, TICKET_BODY), 200), True),
-    "empty_data": (afterwards(DATA, b"", 3), True),
-    "data_between": (afterwards(HANDSHAKE, message(TICKET, TICKET_BODY)[:9]), False),
-    "short_ticket": (afterwards(HANDSHAKE, message(TICKET, b"\0")), False),
-    "request": (afterwards(HANDSHAKE, message(REQUEST, b"\0\0\0")), False),
-    "hello": (afterwards(HANDSHAKE, message(SERVER_HELLO, bytes(40))), False),
-    "hello_request": (afterwards(HANDSHAKE, message(0, b"")), False),
-    "finished": (afterwards(HANDSHAKE, message(FINISHED, bytes(32))), False),
-    "key_update": (afterwards(HANDSHAKE, message(KEY_UPDATE, b"\0")), False),
-    "fatal_alert": (afterwards(ALERT, b"\2\x28"), False),
-    "farewell": (afterwards(ALERT, b"\1\0"), False),
-    "type_99": (afterwards(99, b"x"), False),
+LATER = {  # -> why the connection ends, "": it goes on; None: by the server's farewell
+    "tickets": (afterwards(HANDSHAKE, message(TICKET, TICKET_BODY), 200), ""),
+    "empty_data": (afterwards(DATA, b"", 3), ""),
+    "data_between": (afterwards(HANDSHAKE, message(TICKET, TICKET_BODY)[:9]), "protocol"),
+    "short_ticket": (afterwards(HANDSHAKE, message(TICKET, b"\0")), "protocol"),
+    "request": (afterwards(HANDSHAKE, message(REQUEST, b"\0\0\0")), "protocol"),
+    "hello": (afterwards(HANDSHAKE, message(SERVER_HELLO, bytes(40))), "protocol"),
+    "hello_request": (afterwards(HANDSHAKE, message(0, b"")), "renegotiate"),
+    "finished": (afterwards(HANDSHAKE, message(FINISHED, bytes(32))), "protocol"),
+    "key_update": (afterwards(HANDSHAKE, message(KEY_UPDATE, b"\0")), "protocol"),
+    "fatal_alert": (afterwards(ALERT, b"\2\x28"), "alert"),
+    "farewell": (afterwards(ALERT, b"\1\0"), None),
+    "type_99": (afterwards(99, b"x"), "protocol"),
 }
 
 
 @pytest.mark.parametrize("name", LATER)
-def test_what_comes_after_the_handshake_is_looked_at_too(device, pki, name):
-    lie, goes_on = LATER[name]
+def test_what_comes_after_the_handshake_is_looked_at_too(device, pki, counted, name):
+    lie, reason = LATER[name]
     with Liar(pki, lie) as liar:
         got = device().go(liar.port, hold=False)
-    assert (got.handshakes, got.connected) == (1, int(goes_on)), got.text
+    assert (got.handshakes, got.connected) == (1, int(reason == "")), got.text
+    assert got.refusals == ({reason: 1} if reason else {}), got.text
     assert got.clean, got.text
+    if reason:
+        counted(f"impostors: {reason}")
+
+
+def left(server):
+    """After a record's head and some of it."""
+    server.flight()
+    server.finish()
+    server.stream.sendall(server.server.seal(DATA, CONNACK)[:9])
+    server.stream.close()
+
+
+def left_early(server):
+    server.send_hello(server.server_hello())
+    server.stream.close()
+
+
+@pytest.mark.parametrize(("how", "amid"), [(left, "a record"), (left_early, "the handshake")])
+def test_a_server_that_goes_amid_something_is_noted(device, pki, counted, how, amid):
+    """At every byte: test_tls_glue.py."""
+    with Liar(pki, how) as liar:
+        got = device().go(liar.port)
+    assert (got.connected, got.live, got.refusals) == (0, 0, {"cut": 1}), got.text
+    assert f"tls: 127.0.0.1 went amid {amid}" in got.text
+    counted("impostors: cut")
 
 
 def test_a_ticket_is_not_kept_when_the_server_ends_it_by_an_alert(device, pki):

@@ -28,6 +28,7 @@ FOR = {  # subject, names of the certificate, host, whether it is the right one
     "next_address": ("x", "IP:127.0.0.2", "127.0.0.1", False),
     "mapped_address": ("x", "IP:::ffff:127.0.0.1", "127.0.0.1", False),
     "short_form": ("x", "IP:127.0.0.1", "127.1", False),
+    "octal": ("x", "IP:127.0.0.1", "127.0.0.01", False),
 }
 
 

@@ -52,7 +52,7 @@ def test_an_issuer_that_is_pinned_will_do(pinned, serve, pki):
 
 
 @pytest.mark.parametrize("more", [[], ["server"], ["server", "ca"]])
-def test_a_good_certificate_of_another_key_is_refused(pinned, serve, pki, more):
+def test_a_good_certificate_of_another_key_is_refused(pinned, serve, pki, counted, more):
     """Also with the pinned one sent along, and right after a connection that was good."""
     pki.make("renewed", issuer="ca")
     one, good, bad = pinned("server"), serve("server"), serve("renewed", *more)
@@ -63,3 +63,4 @@ def test_a_good_certificate_of_another_key_is_refused(pinned, serve, pki, more):
         assert "refused: its certificate" in got.text
     assert got.refusals == {"pin": 2}, got.text
     assert bad.packets == []
+    counted("impostors: pin", 2)

@@ -162,13 +162,14 @@ class Plain(Peer):
 
 
 @pytest.mark.parametrize("packet", [RECORD + 1, RECORD + 100, 4 * RECORD])
-def test_a_larger_record_ends_the_connection_and_is_counted(device, pki, packet):
+def test_a_larger_record_ends_the_connection_and_is_counted(device, pki, counted, packet):
     """Of a server that knows neither limit."""
     with Plain(pki, publish(packet)) as peer:
         got = device(sizes=SMALL).go(peer.port)
     assert (got.connected, got.refusals) == (1, {"record": 1}), got.text
     assert got.down == [ERANGE]
     assert "sent a record larger than 2048 bytes" in got.text
+    counted("impostors: record")
 
 
 ALPN = extension(16, vector(vector(b"mqtt", 1), 2))

@@ -1,6 +1,7 @@
 """The host image with firmware/driver.c in place of the gateway, and peers for it: Python's ssl as
 a small broker, scripted peers, and a proxy that does harm on the way."""
 
+import json
 import os
 import re
 import socket
@@ -13,7 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+from process_memory import holds
 
 from edgeuk import device_config
 from edgeuk.run.broker import free_port
@@ -44,9 +47,17 @@ class Outcome:
         return "\n".join(self.lines)
 
     @property
+    def told(self) -> dict[str, Any]:
+        """What it would publish on <topic>/tls."""
+        text = re.findall(r"device: tells (.*)", self.text)[-1]
+        told = json.loads(text)
+        assert isinstance(told, dict)
+        return told
+
+    @property
     def refusals(self) -> dict[str, int]:
-        """By reason."""
-        return {k: int(n) for k, n in re.findall(r"device: refusals (\w+) (\d+)", self.text)}
+        """By reason, as published."""
+        return {reason: count for reason, count in self.told["refusals"].items() if count}
 
     @property
     def clean(self) -> bool:
@@ -133,6 +144,10 @@ class Device:
     def go(self, port: int, limit_s: float = LIMIT_S, **how: object) -> Outcome:
         self.begin(port, **how)  # type: ignore[arg-type]
         return self.finish(limit_s)
+
+    def holds(self, secret: bytes) -> int:
+        """How often that is in its memory."""
+        return holds(self.child.pid, secret)
 
     def rss_kib(self) -> int:
         text = Path(f"/proc/{self.child.pid}/status").read_text()

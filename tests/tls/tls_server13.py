@@ -42,7 +42,7 @@ def _hmac(key: bytes, data: bytes) -> bytes:
     return hmac.new(key, data, hashlib.sha256).digest()
 
 
-def _expand(secret: bytes, label: str, context: bytes, size: int) -> bytes:
+def expand(secret: bytes, label: str, context: bytes, size: int) -> bytes:
     """HKDF-Expand-Label (7.1); all that is needed here fits one block."""
     info = struct.pack(">H", size) + vector(b"tls13 " + label.encode(), 1) + vector(context, 1)
     return _hmac(secret, info + b"\1")[:size]
@@ -56,19 +56,19 @@ class Keys:
     sequence: int = 0
 
     def _nonce(self) -> bytes:
-        iv = int.from_bytes(_expand(self.secret, "iv", b"", 12), "big")
+        iv = int.from_bytes(expand(self.secret, "iv", b"", 12), "big")
         return (iv ^ self.sequence).to_bytes(12, "big")
 
     def seal(self, kind: int, body: bytes, padding: int = 0) -> bytes:
         plain = body + bytes([kind] if kind else []) + bytes(padding)
         head = struct.pack(">BHH", DATA, 0x0303, len(plain) + 16)
-        aead = AESGCM(_expand(self.secret, "key", b"", 16))
+        aead = AESGCM(expand(self.secret, "key", b"", 16))
         sealed = head + aead.encrypt(self._nonce(), plain, head)
         self.sequence += 1
         return sealed
 
     def open(self, head: bytes, body: bytes) -> tuple[int, bytes]:
-        aead = AESGCM(_expand(self.secret, "key", b"", 16))
+        aead = AESGCM(expand(self.secret, "key", b"", 16))
         plain = aead.decrypt(self._nonce(), body, head).rstrip(b"\0")
         self.sequence += 1
         return plain[-1], plain[:-1]
@@ -160,10 +160,10 @@ class Server13:
         shared = self.private.exchange(ec.ECDH(), peer)
         early = _hmac(ZEROS, ZEROS)
         empty = hashlib.sha256(b"").digest()
-        self.main = _hmac(_expand(early, "derived", empty, 32), shared)
+        self.main = _hmac(expand(early, "derived", empty, 32), shared)
         digest = hashlib.sha256(self.transcript).digest()
-        self.server = Keys(_expand(self.main, "s hs traffic", digest, 32))
-        self.client = Keys(_expand(self.main, "c hs traffic", digest, 32))
+        self.server = Keys(expand(self.main, "s hs traffic", digest, 32))
+        self.client = Keys(expand(self.main, "c hs traffic", digest, 32))
 
     def build(self, kind: int) -> bytes:
         """The right message of that kind, changed as told."""
@@ -178,7 +178,7 @@ class Server13:
         elif kind == VERIFY:
             body = self.verify(b"TLS 1.3, server CertificateVerify")
         elif kind == FINISHED:
-            body = _hmac(_expand(self.server.secret, "finished", b"", 32), digest)
+            body = _hmac(expand(self.server.secret, "finished", b"", 32), digest)
         else:
             body = b""
         whole = message(kind, body)
@@ -212,13 +212,21 @@ class Server13:
         for one in self.messages():
             self.stream.sendall(self.server.seal(HANDSHAKE, one))
 
-    def finish(self) -> None:
-        """Application keys, and the client's Finished read."""
+    def application_keys(self) -> Keys:
+        """Ours are in use now; the client's, which are from its Finished on."""
         empty = hashlib.sha256(b"").digest()
         digest = hashlib.sha256(self.transcript).digest()
-        master = _hmac(_expand(self.main, "derived", empty, 32), ZEROS)
-        self.server = Keys(_expand(master, "s ap traffic", digest, 32))
-        after = Keys(_expand(master, "c ap traffic", digest, 32))
+        self.master = _hmac(expand(self.main, "derived", empty, 32), ZEROS)
+        self.server = Keys(expand(self.master, "s ap traffic", digest, 32))
+        return Keys(expand(self.master, "c ap traffic", digest, 32))
+
+    def resumption_master(self) -> bytes:
+        """With the client's messages in the transcript."""
+        return expand(self.master, "res master", hashlib.sha256(self.transcript).digest(), 32)
+
+    def finish(self) -> None:
+        """Application keys, and the client's Finished read."""
+        after = self.application_keys()
         while self.read_client()[0:1] != bytes([FINISHED]):
             pass
         self.client = after

@@ -1,6 +1,7 @@
 // replay.c: a handshake that OpenSSL once had with us, again and again, each time with something
 // wrong: replay FOLDER UNIX-SECONDS live PORT | cut FROM STEP | stall FROM STEP | flip FROM STEP |
-// pieces SEED COUNT | room | memory | weak. FROM and STEP count bytes, of "flip" bits. "live"
+// pieces SEED COUNT | room | memory | sweep FROM STEP | weak. FROM and STEP count bytes, of "flip"
+// bits. "live"
 // writes what the server sent to FOLDER/flight.
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -8,12 +9,17 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "config.h"
 #include "ek/assert.h"
 #include "ek/status.h"
+#include "mbedtls/mbedtls_config.h"
 #include "internal.h"
 #include "world.h"
 
 enum { FLIGHT_BYTES = 1 << 16, PLENTY = 1 << 20 };
+enum {
+    LEAST_MAX = EK_TLS_RECORD_BYTES + EK_TLS_SEND_BYTES + 6144
+}; // HEAP of conftest.py, and some
 
 static uint8_t flight[FLIGHT_BYTES], changed[FLIGHT_BYTES];
 static size_t flight_len;
@@ -80,6 +86,16 @@ static void finish(void) {
     }
 }
 
+// How often that has been published as the reason.
+static unsigned told(const char *reason) {
+    char text[1024], name[32];
+    ek_assert(tls_tell(text, sizeof text, "test") > 0);
+    snprintf(name, sizeof name, "\"%s\":", reason);
+    const char *found = strstr(strstr(text, "refusals"), name);
+    ek_assert(found);
+    return (unsigned)atoi(found + strlen(name));
+}
+
 static void report(const char *what, unsigned count) {
     printf("%s %u:", what, count);
     for (unsigned i = 0; i < 16; i++) {
@@ -102,10 +118,28 @@ static size_t handshake_len(int64_t unix_s) {
     return len;
 }
 
+// Whether a record ends there; in 1.3 OpenSSL sends each message in its own.
+static bool is_boundary(size_t place) {
+    size_t at = 0;
+    while (at < place) {
+        at += 5 + (size_t)(flight[at + 3] << 8 | flight[at + 4]);
+    }
+    return at == place;
+}
+
+// At every STEP-th byte, and between all records.
 static void cut(int64_t unix_s, bool stall, unsigned from, unsigned step) {
     size_t whole = handshake_len(unix_s);
+    unsigned count = 0, between = 0, before = told(stall ? "stall" : "cut"), found = 0;
     memset(statuses, 0, sizeof statuses);
-    for (size_t len = from; len < flight_len; len += step) {
+    for (size_t len = 0; len < flight_len; len++) {
+        bool boundary = is_boundary(len);
+        if (len % step != from % step && !boundary) {
+            continue;
+        }
+        count++;
+        between += boundary;
+        found += len < whole || (!boundary && !stall);
         begin(unix_s);
         world_feed(flight, len);
         ek_assert(world.opened == (len >= whole) && world.received == 0);
@@ -115,13 +149,18 @@ static void cut(int64_t unix_s, bool stall, unsigned from, unsigned step) {
             world_advance(WORLD_HANDSHAKE_S * 1000000u);
             ek_assert(world.closed == (len < whole));
             ek_assert(len >= whole || world.status == EK_ETIMEDOUT);
+            ek_assert(len >= whole || strstr(world.log, "does not finish the handshake"));
         } else {
             world_end(EK_ECLOSED);
             ek_assert(world.closed == 1);
+            ek_assert(len >= whole || strstr(world.log, "went amid the handshake"));
+            ek_assert(len < whole || boundary || strstr(world.log, "went amid a record"));
         }
         finish();
+        ek_assert(told(stall ? "stall" : "cut") - before == found);
     }
-    report(stall ? "stall" : "cut", (unsigned)flight_len);
+    printf("%zu bytes, %u records\n", flight_len, between);
+    report(stall ? "stall" : "cut", count);
 }
 
 // The version in the head of a record that is not encrypted is not looked at (RFC 8446, 5.1), nor
@@ -223,6 +262,32 @@ static void memory(int64_t unix_s) {
     }
 }
 
+// Heaps from none to one that will do, STEP bytes apart: what is missing is held by somebody else.
+static void sweep(int64_t unix_s, unsigned from, unsigned step) {
+    unsigned count = 0, small = 0, least = 0;
+    memset(statuses, 0, sizeof statuses);
+    for (uint32_t size = tls_heap.size; size > 64 + from + step; count++) {
+        void *held = __real_tls_calloc(1, size -= step);
+        uint32_t taken = tls_heap.live;
+        unsigned before = told("memory");
+        ek_assert(held);
+        begin(unix_s);
+        world_feed(flight, flight_len);
+        bool stood = world.opened && !world.closed;
+        ek_assert(!stood || (world.received > 0 && told("memory") == before));
+        ek_assert(stood || (world.status == EK_ENOMEM && told("memory") == before + 1));
+        ek_assert(stood || strstr(world.log, "tls: out of memory: no "));
+        small += !stood;
+        least = stood && !least ? tls_heap.size - taken : least;
+        ek_assert(stood || tls_heap.size - taken < LEAST_MAX);
+        world_close();
+        ek_assert(tls_heap.live == taken);
+        tls_free(held);
+    }
+    printf("%u sizes will not do; the least that does: %u\n", small, least);
+    report("sweep", count);
+}
+
 // Random numbers that can be guessed: not a byte is sent, and the reason is told and counted.
 static void weak(int64_t unix_s) {
     struct tls_stats stats;
@@ -274,6 +339,8 @@ int main(int argc, char **argv) {
         pieces(unix_s, a, b);
     } else if (strcmp(argv[3], "room") == 0) {
         little_room(unix_s);
+    } else if (strcmp(argv[3], "sweep") == 0) {
+        sweep(unix_s, a, b);
     } else if (strcmp(argv[3], "weak") == 0) {
         weak(unix_s);
     } else {

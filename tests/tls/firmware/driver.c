@@ -30,13 +30,11 @@ static unsigned left, hold, messages;
 static bool over; // the connection is to be ended by the poller
 
 static void say_stats(void) {
+    static char told[1024]; // as EK_MESSAGE_BYTES is: what is published on <topic>/tls
     struct tls_stats stats;
     tls_get_stats(&stats);
-    for (unsigned i = 0; i < TLS_REASONS; i++) {
-        if (stats.refusals[i] > 0) {
-            ek_log("device: refusals %s %u", tls_reason_name(i), (unsigned)stats.refusals[i]);
-        }
-    }
+    size_t len = tls_tell(told, sizeof told, kernel_entropy_source());
+    dprintf(STDOUT_FILENO, "device: tells %.*s\n", (int)len, told); // longer than ek_log() takes
     ek_log("device: handshakes %u resumptions %u live %u peak %u failures %u messages %u",
            (unsigned)stats.handshakes, (unsigned)stats.resumptions, (unsigned)stats.heap_live,
            (unsigned)stats.heap_peak, (unsigned)stats.heap_failures, messages);
@@ -123,6 +121,8 @@ _Noreturn void ek_main(void) {
     options = (struct mqtt_options){
         .host = host,
         .client_id = "device",
+        .username = ek_device_config("mqtt.username", NULL),
+        .password = ek_device_config("mqtt.password", NULL),
         .keep_alive_s = 60,
         .version = (uint8_t)ek_device_config_u32("mqtt.version", 5),
         .receive = receive,

@@ -84,6 +84,13 @@ void tls_no_exit(int status);
 #define MBEDTLS_X509_REMOVE_INFO
 #define MBEDTLS_X509_TRUSTED_CERTIFICATE_CALLBACK
 #define MBEDTLS_X509_MAX_INTERMEDIATE_CA 3
+// Its own also knows IPv6, which is some hundred bytes and of no use without that in net/.
+#define inet_pton tls_inet_pton // identity.c
+int tls_inet_pton(int family, const char *text, void *out);
+#if !__has_include(<sys/socket.h>)
+#define AF_INET 2
+#define AF_INET6 10
+#endif
 
 // TLS.
 #define MBEDTLS_SSL_TLS_C
