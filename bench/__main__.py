@@ -7,8 +7,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from bench import machine
+from bench import machine, readme
 from bench.images import Bench
 from bench.modbus import modbus_server
 from bench.page import update
@@ -42,6 +43,7 @@ SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "idle": idle.measure,
     "matrix": matrix.measure,
 }
+README = machine.ROOT / "README.md"
 PAGE = machine.ROOT / "docs/benchmarks.md"
 RESULTS = machine.ROOT / "bench/results"
 NOISE = (
@@ -56,7 +58,11 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--rounds", type=int, default=10, help="of each measurement (10)")
     parser.add_argument("--no-save", action="store_true", help="write no results file")
+    parser.add_argument("--readme", action="store_true", help="measure nothing: README's tables")
     chosen = parser.parse_args()
+    if chosen.readme:
+        print(readme.last(RESULTS))
+        return
     unknown = set(chosen.sections) - set(SECTIONS)
     if unknown or chosen.rounds < 1:
         parser.error(f"sections are {', '.join(SECTIONS)}; rounds are at least 1")
@@ -92,13 +98,14 @@ def save(about: dict[str, str], rows: list[Row]) -> list[Path]:
     RESULTS.mkdir(exist_ok=True)
     name = f"{about['date'][:10]}-{machine.short_name()}"
     data, picture = RESULTS / f"{name}.json", RESULTS / f"{name}.svg"
-    content = {"machine": about, "rows": [r.to_json() for r in rows]}
+    content: dict[str, Any] = {"machine": about, "rows": [r.to_json() for r in rows]}
     data.write_text(json.dumps(content, indent=1) + "\n")
     picture.write_text(draw(about, rows))
     if {r.section for r in rows} != set(SECTIONS):
         return [data, picture]
     update(PAGE, picture, about, rows)
-    return [data, picture, PAGE]
+    readme.update(README, about, content["rows"])
+    return [data, picture, PAGE, README]
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from edgeuk.gateway import load_gateway
 from edgeuk.manifest import load_component
 from edgeuk.resolve import Image, resolve
 from edgeuk.run.emulator import find_emulator
+from edgeuk.run.ppp import Modem
 from edgeuk.run.session import localised, uplink
 
 METER = ROOT / "examples/meter/gateway.toml"
@@ -43,6 +44,13 @@ def networked() -> list[str]:
     catalog = load_catalog()
     boards = [find_board(catalog, name) for name in sorted(catalog.boards)]
     return [b.name for b in boards if b.qemu and "uplink" in b.roles and "modem" not in b.roles]
+
+
+def uplinked() -> list[str]:
+    """Those, and the ones that reach a broker over PPP, or in a model of ours."""
+    catalog = load_catalog()
+    boards = [find_board(catalog, name) for name in sorted(catalog.boards)]
+    return [b.name for b in boards if (b.qemu or b.unicorn) and "uplink" in b.roles]
 
 
 def gateway(path: Path, board: str) -> Image:
@@ -76,6 +84,18 @@ def with_card(image: Image, card: str) -> Image:
     return replace(image, board=replace(image.board, qemu=qemu))
 
 
+def cards(path: Path) -> Iterator[tuple[str, Image]]:
+    """A gateway file for each network device that QEMU has, with the name of its rows."""
+    for name in uplinked():
+        image = gateway(path, name)
+        if not image.board.qemu:
+            continue
+        over = " over PPP" if image.board.qemu.modem_serial else ""
+        yield f"{name}{over}", image
+        if any("virtio-net-pci" in arg for arg in image.board.qemu.args):
+            yield f"{name} with e1000e", with_card(image, "e1000e")
+
+
 def with_memory(image: Image, kib: int) -> Image:
     """`image` for a microvm with `kib` KiB of memory in all."""
     board = image.board
@@ -91,10 +111,8 @@ def with_memory(image: Image, kib: int) -> Image:
     return replace(image, board=replace(board, memory=memory, qemu=qemu))
 
 
-def command(
-    bench: Bench, image: Image, elf: Path, extra: Mapping[str, str] | None = None
-) -> list[str]:
-    """QEMU's command line as `edgeuk run` has it, for the bench's broker and Modbus server."""
+def settings(bench: Bench, image: Image, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A device configuration for the bench's broker and Modbus server."""
     own = {
         "mqtt.host": "localhost",
         "mqtt.port": str(bench.broker),
@@ -102,18 +120,36 @@ def command(
     }
     if SERVER in image.gateway.settings:
         own[SERVER] = f"localhost:{bench.modbus}"
-    values = device_config.device_values(image.gateway, extra=own | dict(extra or {}))
+    return device_config.device_values(image.gateway, extra=own | dict(extra or {}))
+
+
+def command(
+    bench: Bench,
+    image: Image,
+    elf: Path,
+    extra: Mapping[str, str] | None = None,
+    modem: Modem | None = None,
+) -> list[str]:
+    """QEMU's command line as `edgeuk run` has it; with `modem` for a board of that role."""
+    values = settings(bench, image, extra)
     net = uplink(image.board, values)
     blob = device_config.encode(localised(values, net.host))
-    return _argv(bench, image.board, elf, blob, net.netdev)
+    return _argv(bench, image.board, elf, blob, net.netdev, modem)
 
 
-def cable_command(bench: Bench, image: Image, elf: Path, netdev: str, address: str) -> list[str]:
+def modem_of(image: Image, netdev: str = "user,id=net0") -> Modem | None:
+    """The other end of the board's serial line, for one boot; None where it has a network card."""
+    return Modem(netdev) if image.board.qemu and image.board.qemu.modem_serial else None
+
+
+def cable_command(
+    bench: Bench, image: Image, elf: Path, netdev: str, address: str, modem: Modem | None = None
+) -> list[str]:
     """The same with another netdev, a static address and nobody to connect to."""
     own = {"net.address": address, "net.prefix": "24", "mqtt.host": ""}
     values = device_config.device_values(image.gateway, extra=own)
     values = {key: value for key, value in values.items() if value}
-    return _argv(bench, image.board, elf, device_config.encode(values), netdev)
+    return _argv(bench, image.board, elf, device_config.encode(values), netdev, modem)
 
 
 def floor_command(bench: Bench, board: Board) -> list[str]:
@@ -123,7 +159,9 @@ def floor_command(bench: Bench, board: Board) -> list[str]:
     return _argv(bench, board, build_floor(board.name, folder), bytes(64), "user,id=net0")
 
 
-def _argv(bench: Bench, board: Board, elf: Path, blob: bytes, netdev: str) -> list[str]:
+def _argv(
+    bench: Bench, board: Board, elf: Path, blob: bytes, netdev: str, modem: Modem | None = None
+) -> list[str]:
     """QEMU's arguments as edgeuk/run/qemu.py has them, without QMP."""
     assert board.qemu
     config = bench.fresh("config")
@@ -136,6 +174,7 @@ def _argv(bench: Bench, board: Board, elf: Path, blob: bytes, netdev: str) -> li
         *("-accel", "tcg", "-display", "none", "-monitor", "none", "-nodefaults"),
         *(("-serial", "null") * board.qemu.console_serial),
         *("-serial", "stdio", "-no-reboot", "-netdev", netdev),
+        *(modem.options(board.qemu.modem_serial) if modem else ()),
         *board.qemu.args,
         *("-kernel", str(elf), "-device", place),
     ]

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from bench.tap import Tap
+from edgeuk.run.ppp import Modem
 
 STOP_S = 5.0
 BYTE, MESSAGE, EXIT = "byte", "message", "exit"
@@ -27,8 +28,11 @@ class Vm:
     As in a shell, words NAME=VALUE before the program are added to its environment.
     """
 
-    def __init__(self, argv: Sequence[str], tap: Tap | None = None) -> None:
+    def __init__(
+        self, argv: Sequence[str], tap: Tap | None = None, modem: Modem | None = None
+    ) -> None:
         self.tap = tap
+        self.modem = modem  # closed at the end
         self.argv = list(dropwhile(_is_assignment, argv))
         set_before = argv[: len(argv) - len(self.argv)]
         self.environment = os.environ | dict(word.split("=", 1) for word in set_before)
@@ -48,7 +52,10 @@ class Vm:
             stderr=subprocess.STDOUT,
             bufsize=0,
             env=self.environment,
+            pass_fds=self.modem.descriptors if self.modem else (),
         )
+        if self.modem:
+            self.modem.start()
         assert self._child.stdout
         self._selector.register(self._child.stdout, selectors.EVENT_READ, self._read_console)
         if self.tap:
@@ -67,6 +74,8 @@ class Vm:
         self._child.stdout.close()
         self._child.wait(STOP_S)
         self._selector.close()
+        if self.modem:
+            self.modem.close()
 
     def wait(self, event: str, limit_s: float) -> bool:
         """Until BYTE, MESSAGE or EXIT has happened. False when the limit or the end comes first."""

@@ -3,6 +3,8 @@
 Two steps, as ccache's direct mode has them. Key 1 is compiler, flags, include folders and source;
 under it stand the sets of headers that such a compilation has read. Key 2 adds the content of
 those headers and names the object. So an unchanged file is found without running the compiler.
+Of a generated header that is nothing but sizes (config.h), those count that the unit's files name:
+gateways differ in a few of them, and most objects in none.
 Objects are immutable and written by rename: a process that dies leaves at most a stray temporary
 file. Left out: a new header that shadows one further down the include path is not noticed;
 folders have names of their own in their #include lines, so that there is nothing to shadow.
@@ -10,7 +12,9 @@ folders have names of their own in their #include lines, so that there is nothin
 
 import hashlib
 import json
+import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +22,13 @@ from edgeuk.cache import cache_root, write_atomic
 from edgeuk.toolchain import Compiler
 from edgeuk.units import Tree, Unit
 
-VERSION = 2  # of this file's formats and of the command line below
+VERSION = 3  # of this file's formats and of the command line below
 HEADER_SETS_MAX = 16  # per key 1; the oldest goes
+NAME = re.compile(rb"EK_\w+|##")
+SIZE = re.compile(rb"#define (EK_\w+) +(\d+)")
+NO_CODE = re.compile(rb"(//.*|#ifndef \w+_H|#define \w+_H|#endif)?")
+# Whose ## may make a name of ours. Third-party sources do not know any.
+OURS = ("firmware/", "drivers/", "generated/", "service/")
 
 
 @dataclass(slots=True)
@@ -28,6 +37,8 @@ class Hashes:
 
     tree: Tree
     known: dict[str, str] = field(default_factory=dict)
+    names: dict[str, frozenset[bytes]] = field(default_factory=dict)
+    sizes: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
 
     def of(self, logical: str) -> str:
         """SHA-256 of a file, in hex; "" where there is none."""
@@ -36,8 +47,35 @@ class Hashes:
                 data = self.tree.real(logical).read_bytes()
                 self.known[logical] = hashlib.sha256(data).hexdigest()
             except (FileNotFoundError, NotADirectoryError):
-                self.known[logical] = ""
+                data, self.known[logical] = b"", ""
+            self.names[logical] = frozenset(NAME.findall(data))
+            self.sizes[logical] = _sizes(data) if logical.startswith("generated/") else {}
         return self.known[logical]
+
+    def of_headers(self, unit: Unit, headers: Sequence[str]) -> list[str]:
+        """What counts of each of `headers` for a unit that reads them; "" where there is none."""
+        found = [self.of(name) for name in headers]
+        self.of(unit.source)
+        files = [name for name in (unit.source, *headers) if not self.sizes[name]]
+        if any(b"##" in self.names[name] for name in files if name.startswith(OURS)):
+            return found
+        named = set(NAME.findall(" ".join(unit.flags).encode()))
+        named = named.union(*(self.names[name] for name in files))
+        for at, name in enumerate(headers):
+            if sizes := self.sizes[name]:
+                found[at] = str([(n, sizes[n]) for n in sorted(named & sizes.keys())])
+        return found
+
+
+def _sizes(header: bytes) -> dict[bytes, bytes]:
+    """The macros of a header that has nothing else, all of them numbers; else none."""
+    sizes = {}
+    for line in header.splitlines():
+        if found := SIZE.fullmatch(line):
+            sizes[found[1]] = found[2]
+        elif not NO_CODE.fullmatch(line):
+            return {}
+    return sizes
 
 
 def key1(unit: Unit, compiler: Compiler, hashes: Hashes) -> str:
@@ -50,7 +88,7 @@ def lookup(unit: Unit, compiler: Compiler, hashes: Hashes) -> Path | None:
     """The unit's object in the cache, or None."""
     first = key1(unit, compiler, hashes)
     for headers in _header_sets(first):
-        path = _object(_key2(first, headers, hashes))
+        path = _object(_key2(first, unit, headers, hashes))
         if path is not None and path.is_file():
             return path
     return None
@@ -69,7 +107,7 @@ def store(
             return None
     first = key1(unit, compiler, hashes)
     sets = [s for s in _header_sets(first) if s != headers]
-    path = _object(_key2(first, headers, hashes))
+    path = _object(_key2(first, unit, headers, hashes))
     assert path is not None
     write_atomic(path, object_file.read_bytes())
     sets = [headers, *sets][:HEADER_SETS_MAX]
@@ -93,9 +131,9 @@ def _header_sets(first: str) -> list[list[str]]:
     return sets
 
 
-def _key2(first: str, headers: list[str], hashes: Hashes) -> str:
-    contents = [(name, hashes.of(name)) for name in headers]
-    return "" if any(not sha for _, sha in contents) else _hash([first, contents])
+def _key2(first: str, unit: Unit, headers: list[str], hashes: Hashes) -> str:
+    contents = hashes.of_headers(unit, headers)
+    return _hash([first, headers, contents]) if all(contents) else ""
 
 
 def _manifest(first: str) -> Path:

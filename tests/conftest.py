@@ -2,14 +2,35 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgeuk.cache import locked
 
 MAKE_S = 240.0  # that another worker may take to make it
+# What a file here compiles or sets up, it does once per worker: each of them stays on one.
+WHOLE_FILES = (
+    "tests/c/",
+    "tests/drivers/",
+    "tests/boot/test_identity.py",
+    "tests/tls/test_tls_glue.py",
+)
 
 Once = Callable[[str, Callable[[Path], Path]], Path]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With --dist loadscope: other tests go one by one to whichever worker is free. (xdist's marks
+    for groups have no effect with some versions of pytest.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid.partition("::")[0] if nodeid.startswith(WHOLE_FILES) else nodeid
+
+    return ByFile(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from bench.images import GATEWAYS, Bench, command, gateway, make, networked
+from bench.images import GATEWAYS, Bench, cards, command, make, modem_of
 from bench.report import Row, failed, row
 from bench.tap import Tap
 from bench.vm import EXIT, MESSAGE, Vm
@@ -13,11 +13,10 @@ BOOT_S, WATCH_S = 20.0, 5.0
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """A row per board with a network card; two watches of five seconds at most."""
-    for board in networked():
+    """A row per network device; two watches of five seconds at most."""
+    for board, image in cards(GATEWAYS / "second.toml"):
         what = f"{board} share of one core"
         try:
-            image = gateway(GATEWAYS / "second.toml", board)
             elf = make(bench, image).image
         except EdgeukError as e:
             note = failed(f"{board} does not build", e)
@@ -26,7 +25,8 @@ def measure(bench: Bench) -> Iterator[Row]:
         shares = []
         for _ in range(min(bench.rounds, 2)):
             tap = Tap(bench.broker, "bench/second/data")
-            with Vm(command(bench, image, elf), tap) as vm:
+            modem = modem_of(image)
+            with Vm(command(bench, image, elf, modem=modem), tap, modem) as vm:
                 if vm.wait(MESSAGE, BOOT_S):
                     shares.append(_share(vm))
             tap.close()

@@ -1,6 +1,5 @@
-"""Protections, each violated on purpose by a sensor driver that exists only here: the processor or
-the compiler's check stops it, and the panic says what was done. One image per board; the device
-configuration says which way to go."""
+"""Protections, each violated on purpose by the driver of boot_wild: the processor or the compiler's
+check stops it, and the panic says what was done."""
 
 import re
 import struct
@@ -8,136 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from boot_rig import LIMIT_S, WAVE, catalog_with
+from boot_rig import LIMIT_S, WAVE
+from boot_wild import wild_image
 from elftools.elf.elffile import ELFFile
 
 EXIT_PANIC = 101  # firmware/include/ek/panic.h
-SENSOR = """
-[[sensor]]
-name = "wild"
-driver = "wild"
-every = "100ms"
-"""
-MANIFEST = """\
-class = "sensor"
-summary = "Does what no program may; only in tests"
-datasheet = "none: there is no device"
-sources = ["wild.c"]
-needs = []
-[channel]
-unit = ""
-decimals = 0
-[props]
-"""
-HEADER = """\
-#ifndef WILD_H
-#define WILD_H
-#include "ek/sensor.h"
-struct wild {
-    uint16_t channel;
-};
-extern const struct ek_sensor_ops wild_ops;
-#endif
-"""
-SOURCE = """\
-#include <string.h>
-#include "ek/device_config.h"
-#include "ek/log.h"
-#include "wild.h"
-
-#if __x86_64__
-#define RETURN 0xc3c3c3c3
-#define UNDEFINED "ud2"
-#elif __aarch64__
-#define RETURN 0xd65f03c0
-#define UNDEFINED "udf #1"
-#else
-#define RETURN 0x47704770 // bx lr
-#define UNDEFINED "udf #0"
-#endif
-#ifdef __thumb__
-#define THUMB 1
-#else
-#define THUMB 0
-#endif
-
-static volatile uint32_t code[2] = {RETURN, RETURN};
-static const volatile uint32_t constant[2] = {RETURN, RETURN};
-static volatile uint32_t after; // no tail calls: the backtrace is to have them all
-static volatile unsigned zero, nine = 9, forty = 40;
-static volatile int greatest = INT32_MAX;
-static uint32_t table[4];
-
-static void put(uintptr_t address) { *(volatile uint32_t *)address = 1; }
-
-static void get(uintptr_t address) { after += *(volatile uint32_t *)address; }
-
-static void call(uintptr_t address) {
-    ((void (*)(void))(address + THUMB))();
-    after++;
-}
-
-__attribute__((noinline)) static uint32_t deeper(uint32_t depth) {
-    volatile uint32_t room[16];
-    room[depth % 16] = depth;
-    return depth == UINT32_MAX ? 0 : deeper(depth + 1) + room[depth % 16];
-}
-
-__attribute__((noinline)) static void smash(unsigned len) {
-    char room[16];
-    volatile char *to = room;
-    for (unsigned i = 0; i < len; i++) {
-        to[i] = 'A';
-    }
-    after++;
-}
-
-static void poll(const void *dev) {
-    (void)dev;
-    const char *how = ek_device_config("mqtt.user", "");
-    ek_log("wild: %s", how);
-    if (strcmp(how, "read null") == 0) {
-        get(zero);
-    } else if (strcmp(how, "write null") == 0) {
-        put(zero);
-    } else if (strcmp(how, "call null") == 0) {
-        call(zero);
-    } else if (strcmp(how, "write nowhere") == 0) {
-        put((uintptr_t)NOWHERE);
-    } else if (strcmp(how, "write code") == 0) {
-        put((uintptr_t)poll & ~(uintptr_t)3);
-    } else if (strcmp(how, "write constant") == 0) {
-        put((uintptr_t)constant);
-    } else if (strcmp(how, "call constant") == 0) {
-        call((uintptr_t)constant);
-    } else if (strcmp(how, "call data") == 0) {
-        call((uintptr_t)code);
-    } else if (strcmp(how, "call stack") == 0) {
-        volatile uint32_t room[2] = {RETURN, RETURN};
-        call((uintptr_t)room);
-    } else if (strcmp(how, "call device") == 0) {
-        call(DEVICE);
-    } else if (strcmp(how, "overflow stack") == 0) {
-        after = deeper(0);
-    } else if (strcmp(how, "smash stack") == 0) {
-        smash(16 + 8 + nine);
-    } else if (strcmp(how, "bounds") == 0) {
-        after += table[nine];
-    } else if (strcmp(how, "shift") == 0) {
-        after += 1u << forty;
-    } else if (strcmp(how, "overflow") == 0) {
-        greatest++;
-    } else if (strcmp(how, "division") == 0) {
-        after = 1 / zero;
-    } else if (strcmp(how, "instruction") == 0) {
-        __asm__ volatile(UNDEFINED);
-    }
-    after++;
-    ek_log("wild: survived");
-}
-
-const struct ek_sensor_ops wild_ops = {.poll = poll};
-"""
 # What the compiler checks, the same everywhere.
 COMPILER = {
     "smash stack": r"stack smashed in 0x[0-9a-f]+$",
@@ -210,48 +84,34 @@ KINETIS = {  # bus faults, by CFSR; stores pass through a buffer, and their addr
     "call device": r"execution forbidden: .* pc 0x4006a000 ",
     "overflow stack": r"fault, stack overflow: .* cfsr 0x00001400 ",
 }
-BOARDS = {  # board -> what the processor stops; addresses: a device, nothing
-    "x86-microvm": (X86_64, "0xfee00000", "0"),
-    "x86-pc": (X86_64, "0xfee00000", "0"),
-    "virt-aarch64": (AARCH64, "0x09000000", "0x90000000"),
-    "imx8mp-evk": (AARCH64, "0x30890000", "0x100000000"),
-    "rpi4": (AARCH64, "0xfe215000", "0x100000000"),
-    "imx6ul-evk": (ARMV7A, "0x02020000", "0x70000000"),
-    "lm3s6965evb": (ARMV7M, "0x4000c000", "0"),
-    "mps2-an385": (ARMV7M, "0x40004000", "0"),
-    "frdm-k64f": (KINETIS, "0x4006a000", "0"),
-    "microbit": ({}, "0", "0"),  # a Cortex-M0 has no memory protection
+BOARDS = {  # board -> what the processor stops
+    "x86-microvm": X86_64,
+    "x86-pc": X86_64,
+    "virt-aarch64": AARCH64,
+    "imx8mp-evk": AARCH64,
+    "rpi4": AARCH64,
+    "imx6ul-evk": ARMV7A,
+    "lm3s6965evb": ARMV7M,
+    "mps2-an385": ARMV7M,
+    "frdm-k64f": KINETIS,
+    "microbit": {},  # a Cortex-M0 has no memory protection
 }
-WAYS = [(b, how) for b, (stops, *_) in BOARDS.items() for how in stops]
+WAYS = [(b, how) for b, stops in BOARDS.items() for how in stops]
 # The second and third of their architectures: the compiler is the same.
 SECOND = ("x86-pc", "imx8mp-evk", "rpi4", "mps2-an385", "frdm-k64f")
 WAYS += [(b, how) for b in BOARDS if b not in SECOND for how in COMPILER]
 
 
-@pytest.fixture(scope="module")
-def built(gateways, tmp_path_factory):
-    """The image of a board, with the wild driver beside the real ones."""
-
-    known = {}
-
-    def build(board):
-        if board in known:
-            return known[board]
-        _, device, nowhere = BOARDS[board]
-        source = SOURCE.replace("DEVICE", device).replace("NOWHERE", nowhere)
-        folder = tmp_path_factory.mktemp("wild")
-        catalog = catalog_with(folder, "wild", MANIFEST, HEADER, source)
-        known[board] = gateways(board, SENSOR, catalog)
-        return known[board]
-
-    return build
+@pytest.fixture
+def wild(gateways, tmp_path_factory):
+    return lambda board: wild_image(board, gateways, tmp_path_factory)
 
 
 @pytest.mark.parametrize(("board", "how"), WAYS)
-def test_what_no_program_may_do_ends_in_a_panic_that_says_so(built, boot, board, how):
-    stops, *_ = BOARDS[board]
+def test_what_no_program_may_do_ends_in_a_panic_that_says_so(wild, boot, board, how):
+    stops = BOARDS[board]
     values = {"mqtt.host": "", "mqtt.user": how, "exit.on_panic": "1"}
-    machine = boot(built(board), values)
+    machine = boot(wild(board), values)
     status = machine.wait(LIMIT_S)
     text = "\n".join(machine.lines)
     assert f"wild: {how}" in text, text
@@ -268,8 +128,8 @@ def test_what_no_program_may_do_ends_in_a_panic_that_says_so(built, boot, board,
     assert status == (2 * EXIT_PANIC + 1 if board.startswith("x86-") else EXIT_PANIC), text
 
 
-def test_a_panic_resets_the_chip_where_nobody_asked_for_an_exit(built, boot):
-    machine = boot(built("imx6ul-evk"), {"mqtt.host": "", "mqtt.user": "instruction"})
+def test_a_panic_resets_the_chip_where_nobody_asked_for_an_exit(wild, boot):
+    machine = boot(wild("imx6ul-evk"), {"mqtt.host": "", "mqtt.user": "instruction"})
     assert machine.wait(LIMIT_S) == 0  # QEMU ends at a reset: -no-reboot
     assert "panic: undefined instruction" in "\n".join(machine.lines)
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import paho.mqtt.publish
 import pytest
-from boot_rig import HEAD, LIMIT_S, TOPIC, WAVE, Built
+from boot_rig import HEAD, LIMIT_S, TOPIC, WAVE, Built, tight
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from process_memory import holds
 
 from edgeuk import rotation
 from edgeuk.build import build
@@ -41,9 +42,11 @@ from edgeuk.run.host import Host
 from edgeuk.run.process import Process
 from edgeuk.run.qemu import Qemu
 
+CA = ec.derive_private_key(0x0707A7E, ec.SECP256R1())  # in the images: xdist's workers have one
 NAME = "gateway"
 ROTATION = '[identity]\nca = "ca.crt"\nrotate = true\n[tls]\nca = "ca.crt"\n'
 DISK_BYTES = 16384
+SLOT_BYTES, RECORD_HEAD_BYTES = 8192, 76
 CONF = """\
 user root
 log_type all
@@ -63,7 +66,7 @@ class Authority:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.key = new_key()
+        self.key = CA
         self.signer = FileSigner(self.key)
         self.ca = self_signed(self.signer, "project")
         (folder / "ca.crt").write_bytes(certificate_pem(self.ca))
@@ -187,16 +190,23 @@ def authority(tmp_path_factory) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory, catalog, authority):
+def images(once, catalog):
+    """With the heap that a connection needs and a tenth more."""
+
+    def make(folder: Path) -> Path:
+        path = folder / "gateway.toml"
+        path.write_text(HEAD.replace("mqtt://", "mqtts://") + ROTATION + WAVE)
+        (folder / "ca.crt").write_bytes(certificate_pem(self_signed(FileSigner(CA), "project")))
+        return path
+
     known: dict[str, Built] = {}
 
     def get(board: str) -> Built:
         if board not in known:
-            path = authority.folder / "gateway.toml"
-            path.write_text(HEAD.replace("mqtt://", "mqtts://") + ROTATION + WAVE)
+            path = once("rotation", make)
             image = resolve(load_gateway(path, catalog), find_board(catalog, board), catalog)
-            out = tmp_path_factory.mktemp("rotation") / board
-            known[board] = Built(image, build(image, out))
+            image = tight(image)
+            known[board] = Built(image, build(image, path.parent / board))
         return known[board]
 
     return get
@@ -271,6 +281,31 @@ def test_a_new_certificate_is_used_after_reconnecting_and_after_a_restart(rig):
     machine = rig.start()
     machine.wait_line("identity: 2 of the storage", LIMIT_S)
     connected(machine)
+
+
+def key_in(disk: Path, slot: int) -> bytes:
+    """The private key in a slot of the storage (firmware/tls/rotation.c): in 121 bytes of DER."""
+    at = slot * SLOT_BYTES + RECORD_HEAD_BYTES
+    der = disk.read_bytes()[at : at + 121]
+    key = serialization.load_der_private_key(der, None)
+    return key.private_numbers().private_value.to_bytes(32, "big")
+
+
+def test_keys_that_were_replaced_do_not_stay_in_memory(rig):
+    rig.start_broker()
+    connected(rig.start())
+    assert rig.rotate() == "new"
+    keys = [key_in(rig.disk, 0)]
+    assert holds(rig.machine.pid, keys[0]) > 0
+    assert rig.rotate() == "new"
+    keys.append(key_in(rig.disk, 1))
+    # The new one: as it is in storage, and where the connection signs with it.
+    wait_until(lambda: [holds(rig.machine.pid, key) for key in keys] == [0, 2])
+    rig.stop()
+    rig.start()
+    rig.machine.wait_line("identity: 2 of the storage", LIMIT_S)
+    connected(rig.machine)
+    assert [holds(rig.machine.pid, key) for key in keys] == [0, 2]
 
 
 def test_each_step_is_told(rig):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from boot_rig import HEAD, LIMIT_S, TOPIC, WAVE, Built, collect
+from boot_rig import HEAD, LIMIT_S, TOPIC, WAVE, Built, collect, tight
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -83,6 +83,7 @@ def images(shared, catalog) -> Callable[[str], Built]:
         if board not in known:
             path = written(shared / "sealed", "mqtts")
             image = resolve(load_gateway(path, catalog), find_board(catalog, board), catalog)
+            image = tight(image)
             known[board] = Built(image, build(image, shared / "sealed" / board))
         return known[board]
 

@@ -1,11 +1,14 @@
-"""What several unit tests share: a catalog of small drivers, components and boards.
+"""What several unit tests share: a catalog of small drivers, components and boards, and a project
+with an identity.
 
-It is in tests/unit/catalog, so that messages that list names do not change with the real ones.
+The catalog is in tests/unit/catalog, so that messages that list names do not change with the real
+ones.
 """
 
 from pathlib import Path
 
 import pytest
+from identity_rig import GATEWAY, TABLES
 
 from edgeuk.catalog import Catalog, load_catalog
 from edgeuk.paths import Roots
@@ -27,3 +30,13 @@ def catalog() -> Catalog:
             third_party=None,
         )
     )
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A gateway of its own in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("EDGEUK_PASSPHRASE", "EDGEUK_PIN"):
+        monkeypatch.delenv(name, raising=False)
+    Path("gateway.toml").write_text(GATEWAY.format(tables=TABLES))
+    return tmp_path

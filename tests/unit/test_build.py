@@ -16,6 +16,8 @@ from edgeuk import build as build_module
 from edgeuk import cache, ninja, toolchain
 from edgeuk.build import build
 from edgeuk.errors import BuildError, ToolError
+from edgeuk.objects import Hashes
+from edgeuk.units import Tree, Unit
 from tests.unit import standin
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +111,53 @@ def test_changed_header_compiles_those_that_read_it(source, tmp_path):
         header.write("#define OTHER 1\n")
     readers = ["firmware/arch/armv7m/start.c", "firmware/kernel/other.c", "generated/devices.c"]
     assert compiled(standin.image(source), tmp_path / "out") == readers
+
+
+def with_queue(source, readings):
+    pipeline = replace(standin.gateway().pipeline, queue=readings)
+    return standin.image(source, pipeline=pipeline)
+
+
+def test_a_size_that_changes_compiles_those_that_name_it(source, tmp_path):
+    kernel, arch = source / "firmware/kernel", source / "firmware/arch/armv7m"
+    text = (kernel / "other.c").read_text().replace("a * 3", "a * EK_QUEUE_READINGS")
+    (kernel / "other.c").write_text(f'#include "config.h"\n{text}')
+    (arch / "start.c").write_text('#include "config.h"\n' + (arch / "start.c").read_text())
+    compiled(with_queue(source, 64), tmp_path / "out")
+    changed = ["firmware/kernel/other.c", "generated/devices.c"]
+    assert compiled(with_queue(source, 65), tmp_path / "out") == changed
+    taken = build(with_queue(source, 65), tmp_path / "out")
+    shutil.rmtree(tmp_path / "cache")
+    assert build(with_queue(source, 65), tmp_path / "anew").sha256 == taken.sha256
+
+
+GUARDED = "#ifndef CONFIG_H\n#define CONFIG_H\n\n{}\n\n#endif\n"
+QUEUE = "#define EK_QUEUE  {}"
+
+
+@pytest.mark.parametrize(
+    ("source", "flags", "header", "counts"),
+    [
+        ("int x = EK_STACK;", (), QUEUE, False),
+        ("int x = EK_QUEUE;", (), QUEUE, True),
+        ("#ifdef EK_QUEUE\n#endif", (), QUEUE, True),
+        ("#define X(a) EK_##a\nint x = X(QUEUE);", (), QUEUE, True),
+        ("int x = SIZE;", ("-DSIZE=EK_QUEUE",), QUEUE, True),
+        ("int x = EK_STACK;", (), f"#define EK_STACK EK_QUEUE {{}}\n{QUEUE}", True),
+        ("int x = y;", (), f"static int y = {{}};\n{QUEUE}", True),
+        ("int x = y;", (), f"// {{}}\n{QUEUE}", False),
+    ],
+)
+def test_what_counts_of_a_header_of_sizes(tmp_path, source, flags, header, counts):
+    (tmp_path / "x.c").write_text(source)
+    tree = Tree({"generated": tmp_path, "firmware": tmp_path})
+    unit = Unit("component/x", "firmware/x.c", flags, ("generated",))
+    found = set()
+    for value in (1, 2):
+        (tmp_path / "config.h").write_text(GUARDED.format(header.format(value, value)))
+        found.add(tuple(Hashes(tree).of_headers(unit, ["generated/config.h"])))
+    assert len(found) == (2 if counts else 1)
+    assert Hashes(tree).of_headers(unit, ["generated/none.h"]) == [""]
 
 
 def test_compiler_error_is_shown_without_commands(source, tmp_path):

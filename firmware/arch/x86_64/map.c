@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include "ek/bus.h"
 
-enum { PAGE_SHIFT = 21, FIRST = 480, PAGES = 16 }; // start.S: 496 and up are the APICs'
+enum { PAGE_SHIFT = 21, FIRST = 480, PAGES = 16 }; // start.S maps nothing from 496 on
 enum { DIRECTORY = 2, ENTRIES = 512 };             // the third table; entries per table
 #define PRESENT (0xfb | 1ull << 63)                // DEVICES and NO_EXECUTE of start.S
 #define MEMORY_END 0x40000000ull                   // the first GB is memory to us
@@ -19,6 +19,9 @@ static volatile uint64_t *entry(unsigned page) {
     return &x86_page_tables[DIRECTORY * ENTRIES + FIRST + page];
 }
 
+// Number of the physical page that an entry leads to.
+static uint64_t frame(unsigned page) { return (*entry(page) & (PHYSICAL_END - 1)) >> PAGE_SHIFT; }
+
 uintptr_t ek_bus_map(uint64_t address, uint32_t size) {
     uint64_t end = address + size;
     if (size == 0 || address < MEMORY_END || address >= PHYSICAL_END || end > PHYSICAL_END) {
@@ -30,10 +33,10 @@ uintptr_t ek_bus_map(uint64_t address, uint32_t size) {
     uint64_t first = address >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
     unsigned count = (unsigned)(last - first) + 1;
     unsigned page = 0; // where the region was mapped before, or behind all others
-    while (page + count <= used && *entry(page) >> PAGE_SHIFT != first) {
+    while (page + count <= used && frame(page) != first) {
         page++;
     }
-    bool known = page + count <= used && *entry(page + count - 1) >> PAGE_SHIFT == last;
+    bool known = page + count <= used && frame(page + count - 1) == last;
     page = known ? page : used;
     if (page + count > PAGES) {
         return 0;
