@@ -158,7 +158,8 @@ def test_a_thousand_readings_are_neither_lost_nor_reordered(board, readings):
     assert counters["readings"] >= len(found)
     if counters["skipped"] == 0:
         assert not has_gap(sensor, values)
-        assert missing(sensor, values) <= STEPS_MAX  # nor here and there one
+        # Nor is one missing here and there, or there twice.
+        assert abs(missing(sensor, values)) <= STEPS_MAX
 
 
 @pytest.mark.quick
