@@ -6,28 +6,15 @@ import random
 import re
 import socket
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from net_peer import COMPILER, DISCOVER, LWIP, REQUEST, SERVER, SYN, Machine, build, udp
+from net_peer import COMPILER, DISCOVER, LWIP, REQUEST, SERVER, SYN, Machine, udp
 
 pytestmark = [
     pytest.mark.skipif(COMPILER is None, reason="no C compiler on this machine"),
     pytest.mark.skipif(LWIP is None, reason="lwIP's sources have not been fetched"),
 ]
-
-
-@pytest.fixture(scope="module")
-def program(once) -> Path:
-    return once("lwip", build)
-
-
-@pytest.fixture
-def machine(program: Path) -> Iterator[Machine]:
-    running = Machine(program)
-    yield running
-    running.close()
 
 
 @pytest.fixture
@@ -243,9 +230,9 @@ def test_options_are_read_where_the_server_had_room(machine: Machine, field: str
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_random_options_do_no_harm(program: Path, seed: int) -> None:
+def test_random_options_do_no_harm(lwip_program: Path, seed: int) -> None:
     chance = random.Random(seed)
-    running = Machine(program)
+    running = Machine(lwip_program)
     for _ in range(60):
         running.dhcp_options = chance.choice([b"", b"\x34\1\3"])
         running.dhcp_options += chance.randbytes(chance.randrange(200))

@@ -2,28 +2,13 @@
 go and come back, and what is counted of it.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from net_peer import COMPILER, ENOENT, ETIMEDOUT, LWIP, Machine, build
+from net_peer import COMPILER, ENOENT, ETIMEDOUT, LWIP, Machine
 
 pytestmark = [
     pytest.mark.skipif(COMPILER is None, reason="no C compiler on this machine"),
     pytest.mark.skipif(LWIP is None, reason="lwIP's sources have not been fetched"),
 ]
-
-
-@pytest.fixture(scope="module")
-def program(once) -> Path:
-    return once("lwip", build)
-
-
-@pytest.fixture
-def machine(program: Path) -> Iterator[Machine]:
-    running = Machine(program)
-    yield running
-    running.close()
 
 
 @pytest.fixture

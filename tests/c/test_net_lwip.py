@@ -3,9 +3,7 @@ refused renewal, link loss, a TCP connection.
 """
 
 import struct
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from net_peer import (
@@ -35,18 +33,6 @@ pytestmark = [
     pytest.mark.skipif(COMPILER is None, reason="no C compiler on this machine"),
     pytest.mark.skipif(LWIP is None, reason="lwIP's sources have not been fetched"),
 ]
-
-
-@pytest.fixture(scope="module")
-def program(once) -> Path:
-    return once("lwip", build)
-
-
-@pytest.fixture
-def machine(program: Path) -> Iterator[Machine]:
-    running = Machine(program)
-    yield running
-    running.close()
 
 
 @pytest.fixture
