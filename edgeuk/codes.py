@@ -483,7 +483,8 @@ CODES = {
     ),
     "E0808": Code(
         "the image does not fit",
-        "Part of it would lie outside of the chip's flash, or its slot on the card is too small.",
+        "Part of it would lie outside of the board's memory, or its slot on the card is too small;"
+        " or it is an image of another board.",
         "",
         "`edgeuk size` shows what takes the room; check [memory] of the board file.",
     ),

@@ -154,7 +154,8 @@ def load_gateway(path: Path, catalog: Catalog, board_name: str = "") -> Gateway:
         if (actuator := read_actuator(table, catalog)) is not None
     )
     identity_ca, seal_key, rotate = _identity(root)
-    if identity_ca and "mqtt.tls" not in settings:
+    unread = "url" in root.table("mqtt").data and "mqtt.host" not in settings  # is reported
+    if identity_ca and "mqtt.tls" not in settings and not unread:
         what = "[identity] needs a broker at mqtts://: without TLS, an image has no cryptography"
         root.table("identity").fault("E0431", what, "ca", hint='[mqtt] url = "mqtts://..."')
     plurals = {f"{noun}s": f"each {noun} begins with [[{noun}]]" for noun in ("sensor", "actuator")}

@@ -109,6 +109,8 @@ def _read_url(table: Table, url: str, values: Settings) -> None:
             values["mqtt.tls"] = "1"
         _check_port(table, scheme, *endpoint)
     else:
+        if scheme == "mqtts":
+            example = f'such as url = "mqtts://broker.example:{MQTTS_PORT}"'
         table.fault("E0401", f"`{rest}` is not host and port", "url", hint=example)
 
 

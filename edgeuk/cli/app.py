@@ -122,7 +122,8 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _usage_error(e: Exception, name: str) -> UsageError:
     """A wrong call in our words: one sentence and what to do."""
-    hint = f"`edgeuk {name} --help` shows options and an example"
+    path = getattr(getattr(e, "ctx", None), "command_path", f"edgeuk {name}")
+    hint = f"`{path} --help` shows options and an example"
     text = str(e.format_message() if hasattr(e, "format_message") else e).strip()
     if match := re.match(r"No such option: (\S+)", text):
         params = _command_of(e, "params", ())

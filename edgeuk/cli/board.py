@@ -55,7 +55,14 @@ def start(
     target = target or target_of(name)
     fresh = client.start(name, target)
     say(f"virtual board `{name}` {'runs' if fresh else 'was running already'}")
-    next_step(f"edgeuk flash --board {name} --probe virtual, or pyocd cmd --probe virtual:{name}")
+    look = f"pyocd cmd --probe virtual:{name} -t {target}"
+    of = [b for b in _with_chip() if find_part(target_of(b)) is find_part(target)]
+    if name in of:
+        next_step(f"edgeuk flash --board {name} --probe virtual, or {look}")
+    elif of:
+        next_step(f"edgeuk flash --board {of[0]} --probe virtual:{name}, or {look}")
+    else:
+        next_step(f"pyocd flash --probe virtual:{name} -t {target} FILE, or {look}")
 
 
 @app.command(epilog="Example:  edgeuk board stop microbit")
@@ -225,10 +232,18 @@ def target_of(name: str) -> str:
         flash = find_board(catalog, name).flash
         if flash and flash.target:
             return flash.target
-        hint = f"--target CHIP: {', '.join(PARTS)}"
-        raise UsageError(f"board `{name}` names no chip in [flash] [E0816]", hint=hint)
+        what = f"board `{name}` has no chip that a virtual board could be [E0816]"
+        can = ", ".join(_with_chip())
+        raise UsageError(what, hint=f"{can} have one; `edgeuk run --board {name}` runs an image")
     hint = f"a board, or --target CHIP: {', '.join(PARTS)}"
     raise UsageError(f"no board `{name}` [E0816]", hint=hint)
+
+
+def _with_chip() -> list[str]:
+    """Boards that a virtual board can stand for."""
+    catalog = load_catalog()
+    flashed = {name: find_board(catalog, name).flash for name in sorted(catalog.boards)}
+    return [name for name, flash in flashed.items() if flash and find_part(flash.target)]
 
 
 def virtual_name(board: str, wanted: str) -> str:

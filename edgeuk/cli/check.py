@@ -53,6 +53,8 @@ def check(
         print_json(done)
     else:
         say(text)
+        if files and len(files) == 1 and kind_of(files[0]) == "board":
+            board = str(files[0])
         options = (f" --board {board}" if board else "") + (f" --device {device}" if device else "")
         next_step(f"edgeuk run{options}")
 

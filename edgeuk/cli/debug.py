@@ -29,6 +29,7 @@ from edgeuk.cli.common import (
 from edgeuk.cli.say import say
 from edgeuk.device_config import device_values
 from edgeuk.errors import DeviceError, ToolError, UsageError
+from edgeuk.probe.parts import find_part
 from edgeuk.resolve import Image
 from edgeuk.run import emulated
 from edgeuk.run.debugger import commands, find_gdb, run_gdb
@@ -167,6 +168,11 @@ def _through_probe(call: _Call, wanted: str) -> int:
         raise UsageError(what, hint="leave out --probe: then it runs in QEMU")
     target = board.flash.target
     name = virtual_name(board.name, wanted)
+    part = find_part(target)
+    if name and part and not part.machine:
+        hint = "leave out --probe: then it runs in edgeuk's model of the board"
+        what = f"a virtual {target} can be flashed, but runs no image to debug"
+        raise UsageError(what, hint=hint if board.unicorn else "--probe ID: the board itself")
     if name:
         need_virtual(name, board.name, target)
     cortex_m, server = _pyocd("cortex_m"), _pyocd("debug")

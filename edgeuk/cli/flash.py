@@ -36,6 +36,7 @@ from edgeuk.errors import ToolError, UsageError
 from edgeuk.flash.disks import check_target
 from edgeuk.flash.plan import CONFIGURATION, Piece, Plan, pieces_of
 from edgeuk.probe import client
+from edgeuk.probe.parts import find_part
 from edgeuk.run.serial import is_serial
 from edgeuk.sealed import ENDING, device_key, sealer
 
@@ -203,7 +204,7 @@ def _through_probe(work: Work, target: str, wanted: str, options: Options) -> No
         }
         print_json({**plan.to_json(), "done": True, **figures, "console": lines})
         return
-    _tell(plan, result, lines, name)
+    _tell(work.board, plan, result, lines, name)
     if not name:
         _after(work, port.path)
 
@@ -251,7 +252,7 @@ def _show(plan: Plan, image: Path, options: Options) -> None:
     out.print(f"erase   at most {plural(len(plan.sectors), 'sector')}, {erase:,} bytes")
 
 
-def _tell(plan: Plan, result: Any, lines: Sequence[str], name: str) -> None:
+def _tell(board: Board, plan: Plan, result: Any, lines: Sequence[str], name: str) -> None:
     same = f", {result.identical:,} were there already" if result.identical else ""
     out.print(f"erased  {plural(result.erased, 'sector')}")
     out.print(f"wrote   {result.programmed:,} bytes{same}; read back and right")
@@ -260,15 +261,17 @@ def _tell(plan: Plan, result: Any, lines: Sequence[str], name: str) -> None:
         out.print(f"  | {line}", markup=False)
     if not name:
         return
+    part = find_part(plan.target)
+    look = f"pyocd cmd --probe virtual:{name} -t {plan.target}"
     if lines:
         next_step(f"edgeuk debug --board {plan.board} --probe virtual:{name}")
+    elif part and part.machine:
+        say("its console is silent")
+        next_step(look)
     else:
-        say(
-            "this virtual board does not run its image"
-            if _asleep(name)
-            else "its console is silent"
-        )
-        next_step(f"pyocd cmd --probe virtual:{name} -t {plan.target}")
+        say("this virtual board is flashed and read, but runs nothing")
+        elsewhere = board.unicorn or board.qemu
+        next_step(f"edgeuk run --board {board.name}, in an emulator" if elsewhere else look)
 
 
 def _after(work: Work, port: Path | None) -> None:

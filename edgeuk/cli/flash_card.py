@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 
 import typer
 
@@ -16,7 +17,7 @@ from edgeuk.device_config import region_image
 from edgeuk.errors import UsageError
 from edgeuk.flash import card, firmware, pi, uboot
 from edgeuk.flash.disks import check_target
-from edgeuk.flash.plan import pieces_of
+from edgeuk.flash.plan import check_place, pieces_of
 from edgeuk.flash_method import Flash
 
 
@@ -68,8 +69,10 @@ def onto_card(
 ) -> None:
     """Make the card's content, show it, write it."""
     what, disk = check_target(to), card.identify(to)
-    flat, address = card.flatten(pieces_of(work.image))
+    pieces = pieces_of(work.image)
+    flat, address = card.flatten(pieces)
     content = _content(work, method, flat, address, firmware_dir, options)
+    check_place(pieces, work.board)
     extents = card.make(content.slot, content.select, content.loader)
     size = sum(len(e.data) for e in extents)
     plan = {
@@ -104,7 +107,11 @@ def onto_card(
         print_json({**plan, "done": True, "seconds": round(seconds, 3)})
         return
     out.print(f"done    in {seconds:.1f} s; read back and right")
-    steps = ["put the card into the board" if disk else f"dd if={to} of=CARD bs=1M"]
+    steps = [
+        "put the card into the board"
+        if disk
+        else f"dd if={quote(str(to))} of=CARD bs=1M conv=fsync"
+    ]
     if content.loader and content.loader.data:
         steps.append("set its switches to boot from the card")
     next_step("; ".join([*steps, "its console is at 115200 baud"]))

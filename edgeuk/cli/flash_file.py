@@ -1,6 +1,8 @@
 """The part of `edgeuk flash` that ends in a file: on a board's drive, or for another program."""
 
 import hashlib
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from edgeuk.cli.say import next_step, out, print_json
 from edgeuk.errors import DeviceError, UsageError, VerificationError
 from edgeuk.flash import card, hexfile, mps2
 from edgeuk.flash.disks import check_target
-from edgeuk.flash.plan import Piece
+from edgeuk.flash.plan import Piece, check_place
 from edgeuk.flash_method import Flash
 
 
@@ -20,6 +22,7 @@ def onto_drive(
 ) -> None:
     """To the drive of an MPS2, mounted at `to`."""
     lists = mps2.lists(to, method.application)
+    check_place(pieces, work.board)
     room = sum(work.board.memory[name].size for name in ("flash", "config"))
     flat, address = card.flatten(pieces, room)
     files = [f"{mps2.FOLDER}/{mps2.IMAGE}", *(str(path.relative_to(to)) for path in lists)]
@@ -51,9 +54,10 @@ def into_file(
     if to.is_block_device():
         what = f"board `{name}` does not boot from a card: --to names a file [E0802]"
         raise UsageError(what, hint=f"edgeuk flash --board {name} --to gateway.hex")
+    check_place(pieces, work.board)
     data = hexfile.make(pieces)
     plan = _plan(work, to, pieces, data)
-    command = method.command.replace("{file}", str(to))
+    command = _command(method.command, str(to))
     _show(work, to, pieces, options)
     if _is_dry(plan, options):
         return
@@ -73,6 +77,15 @@ def into_file(
         return
     out.print("done    read back and right; nothing is on the board yet")
     next_step(command)
+
+
+def _command(template: str, file: str) -> str:
+    """For a shell. A name that it, or openocd's Tcl in a word of it, would take apart is in quotes
+    and braces."""
+    if not re.fullmatch(r"[\w./+,@%-]+", file, re.ASCII):
+        words = (word.replace("{file}", f"{{{file}}}") for word in shlex.split(template))
+        return shlex.join(words)
+    return template.replace("{file}", file)
 
 
 def _plan(work: Work, to: Path, pieces: Sequence[Piece], data: bytes) -> dict[str, object]:

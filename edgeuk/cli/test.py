@@ -46,7 +46,10 @@ def test(
         Path | None, typer.Option(help="What is connected to the board.", metavar="FILE")
     ] = None,
     junit: Annotated[
-        Path | None, typer.Option(help="Write the results here, as JUnit XML.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="Write the results here, as JUnit XML; else beside the logs.", metavar="FILE"
+        ),
     ] = None,
     only: Annotated[
         str, typer.Option("-k", help="Only tests whose name has this.", metavar="WORD")
@@ -71,6 +74,7 @@ def test(
     for path in where:
         if not path.exists():
             raise UsageError(f"no `{path}` here", hint="name test files, or leave them out")
+    junit = junit or artifacts / "junit.xml"
     root = where[0] if where[0].is_dir() else where[0].parent
     named = {"--gateway": gateway, "--wiring": wiring, "--junitxml": junit, "--hil-seed": seed}
     command = [
@@ -118,10 +122,10 @@ def _take_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _end(status: int, junit: Path | None) -> None:
+def _end(status: int, junit: Path) -> None:
     if status == NOTHING:
         say("error: no test ran")
-    elif junit is not None and status in (0, 1):
+    elif status in (0, 1):
         say(f"results: {junit}")
     codes = {INTERRUPTED: EXIT_INTERRUPTED, USAGE: UsageError.exit_code}
     if status:

@@ -88,7 +88,8 @@ class Debugger:
         except OSError:
             data = b""
         for packet in self._packets.feed(data):
-            self._take(packet)
+            if self._connection:
+                self._take(packet)
         if not data:
             self._leave()
 
@@ -150,8 +151,13 @@ class Debugger:
         if self._connection is None or not data:
             return
         self._connection.settimeout(SEND_S)
-        with suppress(OSError):  # what it said last is read all the same
+        try:
             self._connection.sendall(data)
+        except TimeoutError:  # not again for each packet that it has sent before
+            self._leave()
+            return
+        except OSError:  # it has gone: what it said last is read all the same
+            pass
         self._connection.setblocking(False)
 
     def _answer_to(self, body: str) -> str | None:

@@ -230,5 +230,5 @@ class Exceptions(AddressSpace):
         control = self.get(arm.UC_ARM_REG_CONTROL) & ~2
         self.set(arm.UC_ARM_REG_CONTROL, control | (2 if process else 0))
         padding = 4 if xpsr & XPSR_ALIGNED and self.scs.ccr & system.CCR_STKALIGN else 0
-        self.set(arm.UC_ARM_REG_SP, frame + FRAME + padding)
+        self.set(arm.UC_ARM_REG_SP, frame + FRAME | padding)
         self._pc = back & ~1

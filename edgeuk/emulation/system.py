@@ -203,7 +203,7 @@ class SystemControl:
     def _icsr(self) -> int:
         vector = self.active[-1] if self.active else 0
         value = vector | (1 << 11 if len(self.active) <= 1 else 0)
-        value |= min(self.pending, key=lambda e: (self.priority(e), e), default=0) << 12
+        value |= self._first(LOWEST) << 12
         value |= (1 << 22) if any(e >= FIRST_IRQ for e in self.pending) else 0
         for exception, bit in ((SYSTICK, 26), (PENDSV, 28), (NMI, 31)):
             value |= (exception in self.pending) << bit

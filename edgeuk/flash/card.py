@@ -180,6 +180,8 @@ def write(
     handle = _open(path, disk)
     try:
         if disk is None:
+            with contextlib.suppress(PermissionError):  # another's file stays as it is
+                os.fchmod(handle, 0o600)  # one that was there before, too
             os.ftruncate(handle, 0)
             os.ftruncate(handle, SIZE)
         _behead(handle, heads)

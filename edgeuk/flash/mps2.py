@@ -34,6 +34,10 @@ def lists(drive: Path, application: str) -> list[Path]:
     if not found:
         what = f"this is not an MPS2's drive with {application}: it has no {pattern} [E0812]"
         raise UsageError(what, where=str(drive), hint=hint)
+    for path in (*found, drive / FOLDER):  # FAT has no links; what is mounted may not be FAT
+        if not path.resolve().is_relative_to(drive.resolve()):
+            what = f"{path.relative_to(drive)} leads off the drive [E0812]"
+            raise UsageError(what, where=str(drive), hint="is it the board's own drive?")
     return found
 
 
@@ -43,9 +47,10 @@ def write(drive: Path, application: str, data: bytes, address: int) -> None:
     text = TEXT.format(address=address, folder=FOLDER, image=IMAGE)
     content = text.replace("\n", "\r\n").encode()
     try:
+        paths = lists(drive, application)
         (drive / FOLDER).mkdir(exist_ok=True)
         _replace(drive / FOLDER / IMAGE, data)
-        for path in lists(drive, application):
+        for path in paths:
             old = path.read_bytes()
             if IMAGE.encode() not in old:
                 _replace(path.with_name(KEPT), old)
@@ -58,7 +63,8 @@ def _replace(path: Path, data: bytes) -> None:
     """Written beside, flushed, read back, renamed."""
     new = path.with_suffix(".NEW")
     try:
-        handle = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        new.unlink(missing_ok=True)  # of a write that was cut off
+        handle = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             at = 0
             while at < len(data):

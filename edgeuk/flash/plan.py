@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgeuk.board import Board
 from edgeuk.errors import BuildError
 from edgeuk.pack import elf
 
@@ -129,6 +130,18 @@ def sectors_of(pieces: Iterable[Piece], regions: Sequence[FlashRegion]) -> tuple
             found.add((start, region.sector))
             at = start + region.sector
     return tuple(Sector(*s) for s in sorted(found))
+
+
+def check_place(pieces: Iterable[Piece], board: Board) -> None:
+    """Raises `BuildError` for an image of another board, where no chip would refuse it."""
+    bounds = [(r.base, r.base + r.size) for r in board.memory.values()]
+    for piece in pieces:
+        if not any(start <= piece.address and piece.end <= end for start, end in bounds):
+            place = f"goes to {piece.address:#x}, where board `{board.name}` has no memory for it"
+            what = f"the {piece.what} {place} [E0808]"
+            raise BuildError(
+                what, hint="is it an image of this board? `edgeuk size` shows how large"
+            )
 
 
 def _outside(piece: Piece, address: int, regions: Sequence[FlashRegion]) -> BuildError:

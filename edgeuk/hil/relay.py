@@ -2,6 +2,7 @@
 address of this machine, while a test runs.
 """
 
+import ipaddress
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -31,13 +32,25 @@ class Lan:
 
 def check_address(board: Board, wiring: Wiring, target: str) -> None:
     """Raises `UsageError` where a board with a network would not find this machine."""
-    if is_serial(board) or wiring.targets.get(target, {}).get("address"):
+    address = wiring.targets.get(target, {}).get("address", "")
+    if is_serial(board) or (address and not _is_everywhere(address)):
         return
+    what = f"target `{target}` needs this machine's address on the board's network"
     raise UsageError(
-        f"target `{target}` needs this machine's address on the board's network",
+        f"no board finds this machine at {address}" if address else what,
         where=str(wiring.path or f"hil/wiring/{board.name}.toml"),
         hint=f'[{target}] address = "192.168.1.10", as `ip address` shows it',
     )
+
+
+def _is_everywhere(address: str) -> bool:
+    """It is every machine's own, or all addresses of this one: also of networks that are not the
+    board's."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return found.is_unspecified or found.is_loopback
 
 
 def serve(job: Job, target: str, stack: ExitStack) -> Lan:

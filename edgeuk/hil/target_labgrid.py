@@ -86,8 +86,8 @@ class LabgridTarget(Target):
         if not self._flash.powered:
             self._flash.flash(self.job.image.image, config)
             return
-        self._power.on()
         try:
+            self._power.on()
             self._flash.flash(self.job.image.image, config)
         finally:
             self._power.off()
@@ -100,9 +100,11 @@ class LabgridTarget(Target):
 
     def power_off(self) -> None:
         if self._reader:
-            self._power.off()
-            self._reader.close()
-            self._reader = None
+            try:
+                self._power.off()
+            finally:
+                self._reader.close()
+                self._reader = None
 
     def reset(self) -> None:
         self.need("reset")
@@ -120,13 +122,15 @@ class LabgridTarget(Target):
         except NoDriverFoundError:
             what = f"the environment file has no digital output `{CABLE}`"
             self.lacks("cable", f"{what} that unplugs the network")
-        output.set(plugged)
         if not plugged:
             self._stack.callback(output.set, True)  # for whoever has the board next
+        output.set(plugged)
 
     def close(self) -> None:
-        self.power_off()
-        self._stack.close()
+        try:
+            self.power_off()
+        finally:
+            self._stack.close()
 
     def _read(self) -> bytes:
         """For the reader's thread. Not `read`: labgrid's record of steps knows one thread only."""

@@ -86,5 +86,5 @@ class ProbeTarget(Target):
             with Session(probe.handle, auto_open=False, options=options) as session:
                 session.open()
                 session.target.reset()
-        except exceptions.Error as e:
+        except (exceptions.Error, OSError) as e:  # pyOCD's, or of the probe's own driver
             raise DeviceError(f"probe {probe.identity} cannot reset the board: {e}") from None

@@ -27,6 +27,7 @@ from edgeuk.labgrid.drivers import FlashProtocol
 from edgeuk.sealed import ENDING
 
 CARD_S = 20.0  # until a card that was switched over is there: labgrid's own driver has 10 s
+LOOK_S = 10.0  # for its first byte
 FLASH_S = 600.0  # a slow card
 POLL_S = 0.1  # no event crosses to this machine
 _IS_TEXT = attr.validators.instance_of(str)
@@ -69,8 +70,8 @@ class EdgeukCardDriver(Driver, FlashProtocol):
             return Result(0, 0, len(data) + len(config), 0.0)
         self._on_it = ""
         began = time.monotonic()
-        self.mux.set_mode("host")
         try:
+            self.mux.set_mode("host")
             self._wait_for_card()
             written = self._write(image, config)
         finally:
@@ -81,7 +82,7 @@ class EdgeukCardDriver(Driver, FlashProtocol):
     def _wait_for_card(self) -> None:
         """A slot without a card is a disk that cannot be read."""
         end = time.monotonic() + CARD_S
-        while not self._run(["head", "-c", "1", str(self.storage.path)]).stdout:
+        while not self._run(["head", "-c", "1", str(self.storage.path)], LOOK_S).stdout:
             if time.monotonic() > end:
                 what = f"there is no card in {self.storage.path}, {CARD_S:g} s after the switch"
                 raise DeviceError(what, hint="is it in the multiplexer? May you read that disk?")
@@ -109,8 +110,12 @@ class EdgeukCardDriver(Driver, FlashProtocol):
             said = "\n".join(f"  | {line}" for line in done.stderr.splitlines())
             what = f"the card of board {name} was not written (status {done.returncode}):\n{said}"
             raise DeviceError(what, hint=f"what was called: {shlex.join(argv)}")
-        told: dict[str, Any] = json.loads(done.stdout)
-        return int(told["bytes"])
+        try:
+            told: dict[str, Any] = json.loads(done.stdout)
+            return int(told["bytes"])
+        except (ValueError, KeyError, TypeError):
+            what = f"edgeuk on the machine with the card said: {done.stdout[:200].strip()}"
+            raise DeviceError(what, hint=f"what was called: {shlex.join(argv)}") from None
 
     @property
     def _is_remote(self) -> bool:
@@ -128,7 +133,7 @@ class EdgeukCardDriver(Driver, FlashProtocol):
         file.sync_to_resource()
         return str(file.get_remote_path())
 
-    def _run(self, argv: list[str]) -> subprocess.CompletedProcess[str]:
+    def _run(self, argv: list[str], limit_s: float = FLASH_S) -> subprocess.CompletedProcess[str]:
         command = self.storage.wrap_command(argv)
         try:
             return subprocess.run(
@@ -136,7 +141,7 @@ class EdgeukCardDriver(Driver, FlashProtocol):
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=FLASH_S,
+                timeout=limit_s,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as e:

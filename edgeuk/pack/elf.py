@@ -73,7 +73,8 @@ class Elf:
 def read(data: bytes, where: str = "") -> Elf:
     """Decode `data`. Raises `BuildError` where it is not a little-endian ELF file."""
     if data[:4] != b"\x7fELF" or data[4] not in EHDR or data[5] != 1:
-        raise BuildError("not a little-endian ELF file", where=where)
+        hint = "the file that `edgeuk build` ends with; without --image it is built"
+        raise BuildError("not a little-endian ELF file", where=where, hint=hint)
     elf_class = data[4]
     try:
         header = struct.unpack_from(EHDR[elf_class], data)

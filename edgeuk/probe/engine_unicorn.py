@@ -135,6 +135,8 @@ class UnicornEngine:
             self.write_block(address, value.to_bytes(size, "little"))
 
     def read_block(self, address: int, size: int) -> bytes:
+        if self.part.mirror and address in self.part.mirror:
+            address += self.part.flash[0].base - self.part.mirror.base
         try:
             return bytes(self._uc.mem_read(address, size))
         except unicorn.UcError:

@@ -39,6 +39,7 @@ class Part:
     port: tuple[int, int, int] | None = None  # its registers: outputs, inputs, directions
     uicr: Area | None = None  # configuration words that QEMU forgets at a reset
     info: Area | None = None  # a page of constants
+    mirror: Area | None = None  # where the first flash is seen too
 
     @property
     def engines(self) -> str:
@@ -88,6 +89,7 @@ PARTS = {
         machine="netduinoplus2",
         controller=Stm32F4,
         words={0xE0042000: 0x10006441},  # DBGMCU_IDCODE
+        mirror=Area(0, 0x100000),  # with BOOT0 low (RM0402, boot configuration)
     ),
     "rp2040": Part(
         "Raspberry Pi RP2040: Cortex-M0+, 2 MB of external flash",

@@ -122,8 +122,10 @@ static bool is_too_large(const struct mbedtls_ssl_context *ssl, int error) {
            (head[3] << 8 | head[4]) > EK_TLS_RECORD_BYTES + 17;
 }
 
+// Not amid a record: it is read to where the last message was.
 bool tls_wants_another(const struct mbedtls_ssl_context *ssl) {
     return mbedtls_ssl_is_handshake_over((struct mbedtls_ssl_context *)ssl) &&
+           ssl->MBEDTLS_PRIVATE(in_left) == 0 &&
            ssl->MBEDTLS_PRIVATE(in_msgtype) == MBEDTLS_SSL_MSG_HANDSHAKE &&
            ssl->MBEDTLS_PRIVATE(in_msg)[0] == MBEDTLS_SSL_HS_HELLO_REQUEST;
 }
@@ -175,7 +177,8 @@ int tls_report(const struct mbedtls_ssl_context *ssl, const char *host, int erro
                    (unsigned)EK_TLS_RECORD_BYTES);
             return EK_ERANGE;
         }
-        if (tls_wants_another(ssl)) {
+        // Of a record that was changed on the way nothing but zeros is there.
+        if (error == MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE && tls_wants_another(ssl)) {
             reason = TLS_RENEGOTIATE;
             ek_log("tls: %s refused: it wants another handshake", host);
         } else if (is_unreadable(error)) {

@@ -246,6 +246,7 @@ def test_a_place_that_is_not_there_is_said_and_nothing_runs(gateway):
     ("arguments", "what"),
     [
         (["--board", "x86-pc", "--probe", "x"], "has no chip in [flash] that a probe could debug"),
+        (["--board", "frdm-k64f", "--probe", "virtual"], "runs no image to debug"),
         (["--broker", "x", "--probe", "x"], "--broker or --probe, not both"),
         (["--gdb", "nogdb"], "--gdb nogdb: no such program [E0833]"),
     ],

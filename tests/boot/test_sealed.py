@@ -2,6 +2,7 @@
 damaged configuration is used and said, on the console and over MQTT."""
 
 import datetime
+import hmac
 import socket
 import tempfile
 from collections.abc import Callable
@@ -164,6 +165,7 @@ def test_a_damaged_copy_is_said_over_mqtt_and_the_other_is_used(gateways, boot, 
 OWN, FOREIGN = bytes(range(1, 33)), bytes(range(2, 34))
 MAILBOX, SET_PRIVATE_KEY = 0xFE00_B880, 0x0003_8081
 MESSAGE = 0x0200_0000  # where nothing of the image is
+RAM_BYTES = 0x0100_0000  # of rpi4.toml, from address 0
 
 
 def burn(machine, path, key: bytes) -> None:
@@ -187,6 +189,17 @@ def burn(machine, path, key: bytes) -> None:
     machine.qmp("cont")
 
 
+def boot_burnt(boot, built, blob: bytes, folder: Path, key: bytes | None):
+    """A Raspberry Pi that has that key."""
+    path = folder / "qtest"
+    extra = ["-S", "-qtest", f"unix:{path},server=on,wait=off"] if key else []
+    machine = boot(built, blob=blob, extra=extra)
+    if key:
+        machine.qmp("query-status")  # it listens by now
+        burn(machine, path, key)
+    return machine
+
+
 @pytest.mark.parametrize(
     ("burnt", "used", "says"),
     [
@@ -199,10 +212,22 @@ def burn(machine, path, key: bytes) -> None:
 def test_a_raspberry_pi_reads_what_is_encrypted_for_it(images, boot, burnt, used, says):
     blob = encode(NAMED, seal=sealed_by(CA), device_key=used)
     with tempfile.TemporaryDirectory(prefix="edgeuk-") as folder:
-        path = Path(folder) / "qtest"
-        extra = ["-S", "-qtest", f"unix:{path},server=on,wait=off"] if burnt else []
-        machine = boot(images("rpi4"), blob=blob, extra=extra)
-        if burnt:
-            machine.qmp("query-status")  # it listens by now
-            burn(machine, path, burnt)
+        machine = boot_burnt(boot, images("rpi4"), blob, Path(folder), burnt)
         machine.wait_line(says, LIMIT_S)
+
+
+def test_neither_a_boards_key_nor_what_is_made_of_it_stays_in_memory(images, boot):
+    """Nor the mailbox's answer, which has it in words of another byte order."""
+    values = {"name": "gw", "mqtt.password": "kX7-correct-horse"}
+    blob = encode(values, seal=sealed_by(CA), device_key=OWN)
+    with tempfile.TemporaryDirectory(prefix="edgeuk-") as folder:
+        machine = boot_burnt(boot, images("rpi4"), blob, Path(folder), OWN)
+        machine.wait_line("no broker: the device configuration has no mqtt.host", LIMIT_S)
+        dump = Path(folder) / "dump"
+        machine.qmp("pmemsave", val=0, size=RAM_BYTES, filename=str(dump))
+        memory = dump.read_bytes()
+    assert memory.count(b"kX7-correct-horse") == 1  # this search finds what is there
+    rows = b"".join(OWN[i : i + 4][::-1] for i in range(0, 32, 4))
+    # docs/device-config-spec.md
+    derived = hmac.digest(OWN, b"edgeuk device configuration 2\0key", "sha256")
+    assert [memory.count(key) for key in (OWN, rows, derived[:16])] == [0, 0, 0]

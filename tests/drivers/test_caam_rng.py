@@ -145,6 +145,34 @@ def test_a_set_up_that_never_answers_ends_as_well(rng):
 
 
 @pytest.mark.parametrize("lack", ["never_halts", "never_resets"])
+def test_a_ring_that_neither_answers_nor_can_be_reset_gets_no_second_job(rng, lack):
+    """A job that is late would write to where the next one does, and answer for it."""
+    model = Model()
+    device = rng(model)
+    model.silent = True
+    setattr(model, lack, True)
+    assert read(device) == ETIMEDOUT
+    starts = []
+    model.start = lambda: starts.append(model.now)
+    assert read(device) == EIO
+    assert starts == []
+
+
+def test_a_set_up_that_never_answers_is_not_begun_again(rng):
+    """The noise source is not set up anew under a job that may still use it."""
+    model = Model(handle=None)
+    device, start = rng(model), model.start
+
+    def starts():
+        start()
+        model.silent = model.load(model.pending[0], 2)[1] >> 2 & 3 == 1
+
+    model.start = starts
+    assert read(device) == ETIMEDOUT
+    assert model.kicks == [3200]
+
+
+@pytest.mark.parametrize("lack", ["never_halts", "never_resets"])
 def test_a_ring_that_cannot_be_reset_is_said(rng, lack):
     model = Model()
     setattr(model, lack, True)

@@ -75,6 +75,44 @@ svc:
     assert said == [STACK - 40, 0x200, STACK - 4]
 
 
+def test_the_way_back_sets_bit_2_of_the_stack_pointer_and_adds_nothing(program):
+    """B1.5.7, PopStack(): a frame at an odd word, which was made without STKALIGN."""
+    said = program("""
+start:
+    write 0xe000ed14, 0
+    sub sp, #4
+    svc 0
+    mov r0, sp
+    say r0
+    end
+svc:
+    ldr r0, [sp, #28]
+    orr r0, #0x200
+    str r0, [sp, #28]
+    write 0xe000ed14, 0x200
+    bx lr
+""").run()
+    assert said == [STACK - 4]
+
+
+def test_only_what_is_enabled_is_the_pending_vector(program):
+    """B3.2.4: VECTPENDING, whatever PRIMASK is; ISRPENDING has them all."""
+    said = program("""
+start:
+    cpsid i
+    write 0xe000e200, 6
+    ldr r7, =0xe000ed04
+    ldr r0, [r7]
+    say r0
+    write 0xe000e100, 4
+    ldr r7, =0xe000ed04
+    ldr r0, [r7]
+    say r0
+    end
+""").run()
+    assert said == [1 << 22 | 1 << 11, 1 << 22 | 18 << 12 | 1 << 11]
+
+
 def test_the_process_stack_is_left_for_the_main_one(program):
     """B1.4.1, B1.5.8: EXC_RETURN ends in D, the frame is on the process stack."""
     said = program("""

@@ -11,6 +11,7 @@ import time
 import pytest
 from core_rig import DEVICE, RAM, STACK
 
+from edgeuk.emulation import debugger
 from edgeuk.emulation.debugger import Debugger
 from edgeuk.emulation.gdb_packets import PACKET_MAX, Packets, framed
 from edgeuk.emulation.inspection import description
@@ -333,6 +334,20 @@ def test_gdb_may_go_and_come_again(session):
     before = session.core.accesses
     while session.core.accesses < before + 3:
         assert time.monotonic() < end  # nobody is there for whom it would stand
+
+
+def test_a_client_that_does_not_read_is_hung_up_on(session, monkeypatch):
+    """At once: not once more for each packet that it has sent, as the board stands meanwhile."""
+    monkeypatch.setattr(debugger, "SEND_S", 0.2)
+    assert session.ask("QStartNoAckMode") == "OK"
+    began = time.monotonic()
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        for _ in range(5000):
+            session.send(framed(b"m20000000,800"))
+    assert time.monotonic() - began < LIMIT_S
+    session.client.close()
+    session.connect()
+    assert session.ask("?") == "S05"
 
 
 def test_a_kill_ends_the_board(session):

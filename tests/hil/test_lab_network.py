@@ -10,6 +10,7 @@ import pty
 import re
 import shutil
 import struct
+import time
 import tty
 import xml.etree.ElementTree as ET
 from contextlib import ExitStack
@@ -235,6 +236,48 @@ def test_a_card_that_cannot_be_written_is_the_boards_again(rack, driver, tmp_pat
         made.flash(image(tmp_path))
 
 
+def test_a_multiplexer_that_fails_half_way_hands_the_card_back(rack, driver, tmp_path, monkeypatch):
+    made = driver(rack.folder / "host/card.img")
+    real = made.mux.set_mode
+
+    def fail(mode):
+        real(mode)
+        if mode == "host":
+            raise DeviceError("no answer")
+
+    monkeypatch.setattr(made.mux, "set_mode", fail)
+    with pytest.raises(DeviceError, match="no answer"):
+        made.flash(image(tmp_path))
+    assert rack.log()[-1] == "mux dut"
+
+
+def test_a_disk_that_does_not_answer_is_not_waited_for_as_long_as_a_write(
+    rack, driver, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(card, "LOOK_S", 0.5)
+    made = driver(rack.folder / "host/card.img", far=False)
+    write_program(rack.programs, "head", "exec sleep 60")
+    began = time.monotonic()
+    try:
+        with pytest.raises(DeviceError, match="head cannot be run on the machine with the card"):
+            made.flash(image(tmp_path))
+    finally:
+        (rack.programs / "head").unlink()
+    assert time.monotonic() - began < 30
+    assert rack.log()[-1] == "mux dut"
+
+
+def test_a_machine_that_says_something_else_is_an_error(rack, driver, tmp_path):
+    made = driver(rack.folder / "host/card.img")
+    write_program(rack.programs, "edgeuk", "echo Welcome")
+    try:
+        with pytest.raises(DeviceError, match="edgeuk on the machine with the card said: Welcome"):
+            made.flash(image(tmp_path))
+    finally:
+        (rack.programs / "edgeuk").unlink()
+    assert rack.log()[-1] == "mux dut"
+
+
 def test_only_a_finished_configuration_goes_beside_a_finished_image(tmp_path, capsys):
     (tmp_path / "device.bin").write_bytes(b"EKC")
     for name in ("device.bin", "none.bin", "device.toml"):
@@ -315,6 +358,37 @@ def test_a_cable_that_was_pulled_is_plugged_in_for_the_next_user(lone):
     assert cable.asked == [False]
     target.close()
     assert cable.asked == [False, True]
+
+
+def test_what_a_lab_fails_to_do_is_undone_all_the_same(lone):
+    """A switch may have switched and yet not have answered."""
+    target, gadget, outputs = lone
+    outputs["cable"] = cable = Gadget()
+
+    def fail(device, name, *values):
+        real = getattr(device, name)
+
+        def call(*given):
+            real(*given)
+            if given == values:
+                raise DeviceError("no answer")
+
+        setattr(device, name, call)
+
+    fail(cable, "set", False)
+    fail(gadget, "on")
+    fail(gadget, "off")
+    with pytest.raises(DeviceError, match="no answer"):
+        target.set_cable(False)
+    with pytest.raises(DeviceError, match="no answer"):
+        target.flash()
+    assert gadget.asked[1:] == ["on", "off"]
+    target._reader = SimpleNamespace(close=lambda: gadget.asked.append("closed"))
+    with pytest.raises(DeviceError, match="no answer"):
+        target.close()
+    assert gadget.asked[3:] == ["off", "closed"]
+    assert cable.asked == [False, True]
+    assert not target.on
 
 
 def test_a_lab_that_cannot_pull_the_cable_says_what_is_missing(lone):

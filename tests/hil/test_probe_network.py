@@ -15,12 +15,15 @@ import threading
 import tty
 import xml.etree.ElementTree as ET
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from rack import own_address
 
 from edgeuk.catalog import find_board, load_catalog
-from edgeuk.errors import DeviceError
+from edgeuk.errors import DeviceError, UsageError
+from edgeuk.hil import relay, target_probe
+from edgeuk.hil.wiring import Wiring
 from edgeuk.pack import elf
 from edgeuk.probe import client, storage
 from edgeuk.run import emulator
@@ -81,6 +84,38 @@ class Desk:
 
     def _print(self, line):
         os.write(self._master, line.encode() + b"\r\n")
+
+
+@pytest.mark.parametrize("trouble", [OSError("usb: gone"), TimeoutError("usb: gone")])
+def test_a_probe_that_is_pulled_out_before_a_reset_is_an_error_of_its_own(monkeypatch, trouble):
+    def session(*_, **__):
+        raise trouble
+
+    probe = SimpleNamespace(identity="p1", handle=None)
+    monkeypatch.setattr(target_probe.cortex_m, "find_probe", lambda wanted: probe)
+    monkeypatch.setattr(target_probe, "Session", session)
+    target = target_probe.ProbeTarget.__new__(target_probe.ProbeTarget)
+    target._id, target._chip = "p1", "k64f"
+    with pytest.raises(DeviceError, match="probe p1 cannot reset the board: usb: gone"):
+        target._reset()
+
+
+def board_of(address, name="rpi4"):
+    board = find_board(load_catalog(), name)
+    relay.check_address(board, Wiring(targets={"labgrid": {"address": address}}), "labgrid")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1", "::", "127.1.2.3"])
+def test_an_address_at_which_no_board_finds_this_machine_is_refused(address):
+    """0.0.0.0 would open the tests' broker to every network besides."""
+    with pytest.raises(UsageError, match=f"no board finds this machine at {address}"):
+        board_of(address)
+
+
+def test_one_at_which_a_board_may_is_not():
+    board_of("192.168.1.10")
+    board_of("desk.lab")
+    board_of("0.0.0.0", "microbit")  # which has no network
 
 
 @pytest.mark.slow

@@ -553,6 +553,37 @@ def test_board_command_starts_lists_and_stops(home, capsys):
     assert "no board `nothing` [E0816]" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["frdm-k64f"], "next: edgeuk flash --board frdm-k64f --probe virtual, or pyocd cmd "),
+        (["k64f"], "next: edgeuk flash --board frdm-k64f --probe virtual:k64f, or pyocd cmd "),
+        (
+            ["b", "--target", "rp2040"],
+            "next: pyocd flash --probe virtual:b -t rp2040 FILE, or "
+            "pyocd cmd --probe virtual:b -t rp2040\n",
+        ),
+        (
+            ["rpi4"],
+            "error: board `rpi4` has no chip that a virtual board could be [E0816]\n"
+            "hint: frdm-k64f, microbit have one; `edgeuk run --board rpi4` runs an image\n",
+        ),
+    ],
+)
+def test_what_is_said_next_can_be_done(home, capsys, arguments, what):
+    run(["board", "start", *arguments])
+    assert what in capsys.readouterr().err
+
+
+def test_a_chip_that_runs_nothing_is_said_and_what_does(home, elf_of, capsys):
+    where = ["--board", "frdm-k64f", "--probe", "virtual", *elf_of(bytes(64))]
+    assert run(["flash", *where]) == 0
+    assert (
+        "this virtual board is flashed and read, but runs nothing\n\n"
+        "next: edgeuk run --board frdm-k64f, in an emulator\n"
+    ) in capsys.readouterr().err
+
+
 def test_a_virtual_board_of_a_real_board_has_its_chip(home, capsys):
     assert run(["board", "start", "microbit"]) == 0
     (status,) = client.boards()

@@ -51,6 +51,12 @@ def test_stock_pyocd_flashes_every_chip(chip, start, pyocd, tmp_path):
     assert set(stored("b", len(data))) == {0xFF}
 
 
+def test_an_stm32_shows_its_flash_at_address_0_too(start, pyocd):
+    start("b", "stm32f412xg")
+    seen = pyocd("cmd", "-t", "stm32f412xg", "--probe", "virtual:b", "-c", "read32 0")
+    assert "ffffffff" in seen  # blank, and no fault
+
+
 def test_nrf51_runs_what_was_flashed_and_keeps_it_over_a_power_cycle(start, pyocd, firmware):
     start("b", "nrf51")
     pyocd("flash", "-t", "nrf51", "--probe", "virtual:b", firmware("v1", PAD=65536))

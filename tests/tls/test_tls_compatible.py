@@ -5,11 +5,13 @@ import socket
 import ssl
 import struct
 import time
+from contextlib import suppress
 
 import pytest
 from tls_rig import (
     CONNACK,
     LIMIT_S,
+    Peer,
     Proxy,
     SServer,
     Tap,
@@ -18,6 +20,7 @@ from tls_rig import (
     server_context,
     wait_until,
 )
+from tls_server13 import DATA, HANDSHAKE, P256, TICKET, Server13, extension, message
 
 from edgeuk.run.broker import free_port
 from edgeuk.run.process import Process
@@ -179,6 +182,45 @@ def test_a_renegotiation_is_refused(device, pki, counted):
     assert "127.0.0.1 refused: it wants another handshake" in got.text
     assert got.refusals == {"renegotiate": 1}
     counted("impostors: renegotiate")
+
+
+class Splitting(Peer):
+    """Gives tickets until CONNACK's first encrypted byte is 0, as a HelloRequest's is, and then
+    sends only that much of it, until that is taken for one or is not."""
+
+    def __init__(self, pki):
+        super().__init__(self._serve_one)
+        self.pki, self.tickets = pki, 0
+
+    def _serve_one(self, connection):
+        server = Server13(connection, [self.pki.der("server")], self.pki.der("server", "key"))
+        server.read_hello()
+        server.retry(extension(51, struct.pack(">H", P256)))  # key_share: not X25519
+        server.flight()
+        server.finish()
+        ours, ticket = server.server, b"\0\0\x0e\x10" + bytes(4) + b"\1n\0\1t\0\0"
+        while (sealed := ours.seal(DATA, CONNACK))[5] or not self.tickets:
+            ours.sequence -= 1
+            connection.sendall(ours.seal(HANDSHAKE, message(TICKET, ticket)))
+            self.tickets += 1
+        server.read_client()  # CONNECT
+        connection.sendall(sealed[:6])
+        connection.settimeout(0.3)
+        with suppress(TimeoutError):
+            connection.recv(1)
+        connection.sendall(sealed[6:])
+        connection.settimeout(LIMIT_S)
+        with suppress(EOFError):
+            while server.read_client():
+                pass
+
+
+def test_a_record_that_comes_in_pieces_is_not_taken_for_a_renegotiation(device, pki):
+    """mbedTLS decrypts a record where the last message was read."""
+    with Splitting(pki) as server:
+        got = device(PROFILE).go(server.port, hold=False)
+    print(f"after {server.tickets} tickets")
+    assert (got.connected, got.refusals) == (1, {}), (got.text, server.errors)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ connection, sends no CONNECT, loses no memory, and takes the next good server.""
 
 import re
 import struct
-import time
 
 import pytest
 from tls_rig import CONNACK, Peer
@@ -39,7 +38,6 @@ REASON = {
     "too_long": "record",
     "sealed_too_long": "record",
 }
-QUICK_S = 5.0  # a liar is found out by what it says, not by a time-out
 VERSION = extension(43, b"\x03\x04")
 CHOSEN = extension(41, b"\0\0")  # pre_shared_key: the first that was offered
 GOOD_POINT = bytes.fromhex(  # the generator of P-256 (SEC 2, 2.4.2)
@@ -80,13 +78,12 @@ class Liar(Peer):
 @pytest.fixture
 def found_out(device, pki, counted):
     def check(lie, reason="protocol", key="server"):
-        began = time.monotonic()
         with Liar(pki, lie, key) as liar, Liar(pki, Server13.flight) as honest:
             one = device()
             got = one.go(liar.port)
             assert (got.connected, got.handshakes, got.live) == (0, 0, 0), got.text
             assert liar.connects == 0
-            assert time.monotonic() - began < QUICK_S, got.text
+            # By what it says: a time-out would be counted as "stall".
             assert got.refusals == {reason: 1}, got.text
             assert re.search(r"tls: 127\.0\.0\.1(:? )", got.text), "nothing on the console"
             again = one.go(honest.port, hold=False)
@@ -388,6 +385,15 @@ def afterwards(kind, body, times=1):
     return lie
 
 
+def flipped(server):
+    """A good handshake, then a record that was changed on the way."""
+    server.flight()
+    server.finish()
+    sealed = server.server.seal(DATA, CONNACK)
+    server.stream.sendall(sealed[:-1] + bytes([sealed[-1] ^ 1]))
+    server.finish = lambda: None
+
+
 HOUR = (3600).to_bytes(4, "big")  # a ticket's lifetime
 TICKET_BODY = HOUR + bytes(4) + vector(b"n", 1) + vector(b"t" * 32, 2) + vector(b"", 2)
 LATER = {  # -> why the connection ends, "": it goes on; None: by the server's farewell
@@ -403,6 +409,7 @@ LATER = {  # -> why the connection ends, "": it goes on; None: by the server's f
     "fatal_alert": (afterwards(ALERT, b"\2\x28"), "alert"),
     "farewell": (afterwards(ALERT, b"\1\0"), None),
     "type_99": (afterwards(99, b"x"), "protocol"),
+    "flipped": (flipped, "protocol"),
 }
 
 

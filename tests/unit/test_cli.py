@@ -147,6 +147,8 @@ def test_check_of_a_board_file_needs_no_gateway(tmp_path, monkeypatch, capsys):
     board = load_catalog().boards["host"]
     assert run(["check", "--board", str(board)]) == 0
     assert "read as a board file" in capsys.readouterr().err
+    assert run(["check", str(board)]) == 0
+    assert f"next: edgeuk run --board {board}\n" in capsys.readouterr().err
 
 
 def test_warnings_are_shown_and_do_not_fail(project, capsys):
@@ -184,6 +186,11 @@ def test_warnings_are_shown_and_do_not_fail(project, capsys):
             "run --for",
             "option `--for` requires an argument",
             "`edgeuk run --help` shows options and an example",
+        ),
+        (
+            "board stop",
+            "missing argument `NAME`",
+            "`edgeuk board stop --help` shows options and an example",
         ),
         ("pipeline", "missing command", "`edgeuk pipeline --help` shows options and an example"),
         (

@@ -322,6 +322,14 @@ def test_the_command_writes_a_card_whose_kernel_is_the_image(rpi4, capsys):
     assert said["files"]["bcm2711-rpi-4-b.dtb"] == len("bcm2711-rpi-4-b.dtb")
 
 
+def test_the_copy_to_a_card_is_on_it_when_the_command_ends(rpi4, capsys):
+    argv, to, _, _ = rpi4
+    spaced = to.with_name("my card.img")
+    argv = [str(spaced) if a == str(to) else a for a in argv]
+    assert run(argv) == 0
+    assert f"next: dd if='{spaced}' of=CARD bs=1M conv=fsync; " in capsys.readouterr().err
+
+
 def test_a_dry_run_makes_no_file(rpi4, capsys):
     argv, to, _, _ = rpi4
     assert run([*argv, "--dry-run"]) == 0

@@ -5,10 +5,13 @@ import json
 import os
 import random
 import re
+import shlex
+import shutil
 
 import pytest
 from flash_rig import MB, an_image, system
 
+from edgeuk.catalog import find_board, load_catalog
 from edgeuk.cli.app import run
 from edgeuk.errors import BuildError, DeviceError, UsageError, VerificationError
 from edgeuk.flash import hexfile, mps2
@@ -75,6 +78,40 @@ def test_a_board_that_another_program_flashes_gets_a_file_and_its_command(tmp_pa
     assert "not without --yes [E0815]" in capsys.readouterr().err
     assert run([*argv, "--to", str(to), "--yes", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["command"] == command
+
+
+@pytest.mark.parametrize("name", ["my gateway.hex", "a;b.hex", "$(id).hex", "it's.hex", '"x".hex'])
+def test_the_command_can_be_pasted_whatever_the_files_name(tmp_path, image, capsys, name):
+    """The shell takes a word as it is, and in it Tcl a word in braces, which is openocd's."""
+    to = tmp_path / name
+    argv = ["flash", "--board", "lm3s6965evb", "--image", str(image), "--to", str(to), "--json"]
+    assert run(argv) == 0
+    command = json.loads(capsys.readouterr().out)["command"]
+    program = f"program {{{to}}} verify reset exit"
+    assert shlex.split(command) == ["openocd", "-f", "board/ek-lm3s6965.cfg", "-c", program]
+
+
+@pytest.mark.parametrize("name", ["imx6ul-evk", "imx8mp-evk", "lm3s6965evb", "mps2-an385", "rpi4"])
+@pytest.mark.parametrize("other", ["below", "above", "elsewhere"])
+def test_an_image_of_another_board_is_refused(tmp_path, drive, capsys, name, other):
+    """As a probe's flash refuses it: U-Boot, the Pi's firmware and an MPS2 would start it."""
+    memory = find_board(load_catalog(), name).memory
+    region = memory.get("flash", memory["ram"])
+    end = memory["config"].base + memory["config"].size
+    at = {"below": max(region.base, 16 * MB) - 4, "above": end - 4, "elsewhere": 0x9000_0000}
+    image = an_image(tmp_path / "i.elf", at[other], b"code" * 2)
+    to = drive if name == "mps2-an385" else tmp_path / "out"
+    argv = ["flash", "--board", name, "--image", str(image), "--to", str(to), "--yes"]
+    argv += ["--no-firmware"] * name.startswith("imx")
+    if name == "rpi4":
+        for file in find_board(load_catalog(), name).flash.firmware:
+            (tmp_path / file).write_text("theirs")
+        argv += ["--firmware-dir", str(tmp_path)]
+    assert run(argv) == 1
+    said = capsys.readouterr().err
+    assert f"goes to {at[other]:#x}, where board `{name}` has no memory for it [E0808]" in said
+    assert not (tmp_path / "out").exists()
+    assert (drive / LIST).read_bytes() == THEIRS
 
 
 def test_what_is_run_is_not_flashed(tmp_path, image, capsys):
@@ -157,6 +194,32 @@ def test_a_drive_that_gives_other_bytes_back_keeps_what_it_had(drive, monkeypatc
         mps2.write(drive, "AN385", b"code", 0)
     assert (drive / LIST).read_bytes() == THEIRS
     assert list((drive / "SOFTWARE").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "link", ["SOFTWARE", "SOFTWARE/EDGEUK.NEW", "MB/HBI0263C/AN385", LIST, "MB/HBI0263C"]
+)
+def test_a_link_on_the_drive_leads_nowhere(tmp_path, drive, image, capsys, link):
+    """A drive of Arm's is FAT, which has none; another one's may name any file of this machine."""
+    elsewhere, place = tmp_path / "elsewhere", drive / link
+    if place.is_dir():
+        shutil.copytree(place, elsewhere)
+        shutil.rmtree(place)
+    else:
+        elsewhere.write_bytes(place.read_bytes() if place.exists() else b"precious")
+        place.unlink(missing_ok=True)
+    place.symlink_to(elsewhere)
+    before = {p: p.read_bytes() for p in tmp_path.glob("elsewhere/**/*") if p.is_file()}
+    argv = ["flash", "--board", "mps2-an385", "--image", str(image), "--to", str(drive), "--yes"]
+    status = run(argv)
+    said = capsys.readouterr().err
+    if link.endswith(".NEW"):  # what an interrupted write may leave is made anew
+        assert status == 0
+        assert elsewhere.read_bytes() == b"precious"
+        return
+    assert status == 2
+    assert "leads off the drive [E0812]" in said
+    assert {p: p.read_bytes() for p in tmp_path.glob("elsewhere/**/*") if p.is_file()} == before
 
 
 def test_a_full_drive_keeps_what_it_had(tmp_path):

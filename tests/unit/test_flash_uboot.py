@@ -111,6 +111,14 @@ def test_the_loader_is_where_the_rom_looks_and_nothing_else_is_left_before_the_p
     assert not any(data[offset + len(of.data) : 8 * MB])  # an environment that somebody saved
 
 
+def test_a_file_that_others_could_read_is_for_its_owner_only_before_a_key_is_in_it(tmp_path):
+    path, seen = tmp_path / "card", []
+    path.write_bytes(b"old")
+    path.chmod(0o664)
+    card.write(path, content(), lambda *_: seen.append(path.stat().st_mode & 0o777), verify=False)
+    assert set(seen) == {0o600}
+
+
 def test_a_loader_that_is_there_stays(tmp_path):
     """--no-firmware, on a disk: only the header of a GPT (UEFI 2.10, 5.3) goes."""
     path = tmp_path / "card"

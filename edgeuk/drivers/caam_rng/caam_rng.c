@@ -87,7 +87,9 @@ static int init(const void *dev) {
     if ((ek_read32(ring_of(rng) + CHAVID_LS) >> RNG_SHIFT & 0xf) < RNG_4) {
         return EK_ENOENT;
     }
-    return start_ring(rng);
+    int status = start_ring(rng);
+    rng->state->stuck = status != EK_OK;
+    return status;
 }
 
 // Run the commands in `job`. `data` is cleared before, so that it never is from an earlier job.
@@ -111,7 +113,7 @@ static uint32_t run(const struct caam_rng *rng, uint64_t end_us) {
             break; // another's
         }
     } while (ek_clock_us() < end_us);
-    (void)start_ring(rng); // for the next call
+    state->stuck = start_ring(rng) != EK_OK; // for the next call
     return NO_ANSWER;
 }
 
@@ -147,15 +149,17 @@ static void start_noise(uintptr_t base, uint32_t delay) {
 }
 
 // How long a sample must take depends on chip and temperature: longer until the tests are passed.
-static void instantiate(const struct caam_rng *rng, uint64_t end_us) {
+static uint32_t instantiate(const struct caam_rng *rng, uint64_t end_us) {
     for (uint32_t delay = DELAY_MIN; delay <= DELAY_MAX; delay *= 2) {
         start_noise(rng->base, delay);
         rng->state->job[0] = HEADER | 2;
         rng->state->job[1] = INSTANTIATE | FRESH;
-        if (run(rng, end_us) == 0 && ek_read32(rng->base + RDSTA) & HANDLE_0) {
-            return;
+        uint32_t status = run(rng, end_us);
+        if (status == NO_ANSWER || (status == 0 && ek_read32(rng->base + RDSTA) & HANDLE_0)) {
+            return status;
         }
     }
+    return NO_HANDLE;
 }
 
 // 16 bytes into `data`. A failed test of the noise, which good noise may fail too, is another try.
@@ -169,11 +173,11 @@ static int fill(const struct caam_rng *rng, uint64_t end_us) {
         if (status == 0) {
             return EK_OK;
         }
+        if ((status & WHY) == NO_HANDLE) {
+            status = instantiate(rng, end_us);
+        }
         if (status == NO_ANSWER) {
             return EK_ETIMEDOUT;
-        }
-        if ((status & WHY) == NO_HANDLE) {
-            instantiate(rng, end_us);
         }
     }
     return EK_EIO;
@@ -184,6 +188,9 @@ static int read(const void *dev, uint8_t *data, size_t len) {
     const struct caam_rng *rng = dev;
     uint8_t *fresh = rng->state->data;
     uint64_t end_us = ek_clock_us() + LIMIT_US;
+    if (rng->state->stuck) {
+        return EK_EIO;
+    }
     for (size_t done = 0; done < len; done += BLOCK) {
         int status = fill(rng, end_us);
         if (status < 0) {
