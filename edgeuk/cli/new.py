@@ -96,7 +96,8 @@ def new(
             raise UsageError("which board is it like?", hint=hint)
         board = find_board(load_catalog(), like)
         _begin(scaffold_board.board_files(other, board, data_roots()), json)
-        tests = f"scripts/test -k '{other} or {other.replace('-', '_')}'"
+        words = " or ".join(dict.fromkeys((other, other.replace("-", "_"))))
+        tests = f"scripts/test -k '{words}'"
         next_step(f"edit them, then: edgeuk check boards/{other}.toml && {tests}")
     else:
         _gateway(name, json)
