@@ -34,7 +34,7 @@ from edgeuk.cli.say import next_step, out, print_json, say
 from edgeuk.device_config import MAGIC, copies, device_values, encode
 from edgeuk.errors import ToolError, UsageError
 from edgeuk.flash.disks import check_target
-from edgeuk.flash.plan import CONFIGURATION, Piece, Plan, pieces_of
+from edgeuk.flash.plan import CONFIGURATION, Piece, Plan, check_image, pieces_of
 from edgeuk.probe import client
 from edgeuk.probe.parts import find_part
 from edgeuk.run.serial import is_serial
@@ -136,7 +136,10 @@ def _work(
     if image is not None:
         if not board:
             raise UsageError("--image needs --board B", hint="`edgeuk boards` lists them")
-        return Work(_flashed(find_board(load_catalog(), board)), image, _finished(device))
+        catalog = load_catalog()
+        known = _flashed(find_board(catalog, board))
+        check_image(image, known, catalog.boards)
+        return Work(known, image, _finished(device))
     project, resolved = load_image(gateway, board, device)
     _flashed(project.board)
     need_tools(resolved, qemu=False)

@@ -11,6 +11,7 @@ from edgeuk.pack import elf
 
 ERASED = 0xFF
 IMAGE, CONFIGURATION = "image", "device configuration"  # what a piece is
+BANNER = b"edgeuk %s %s: entropy "  # firmware/kernel/init.c prints the board's name so
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,22 @@ def sectors_of(pieces: Iterable[Piece], regions: Sequence[FlashRegion]) -> tuple
             found.add((start, region.sector))
             at = start + region.sector
     return tuple(Sector(*s) for s in sorted(found))
+
+
+def check_image(path: Path, board: Board, boards: Iterable[str]) -> None:
+    """Raises `BuildError` for an image of ours that was built for another of `boards`, by the name
+    that it prints first. What is not ours is not judged."""
+    data = path.read_bytes() if path.is_file() else b""
+    if BANNER not in data or _c_string(board.name) in data:
+        return
+    whose = [f"`{name}`" for name in boards if _c_string(name) in data]
+    what = f"it is an image of {'board ' + whose[0] if whose else 'another board'} [E0808]"
+    hint = f"edgeuk build --board {board.name}, or without --image: it is built then"
+    raise BuildError(what, where=str(path), hint=hint)
+
+
+def _c_string(text: str) -> bytes:
+    return text.encode() + b"\0"
 
 
 def check_place(pieces: Iterable[Piece], board: Board) -> None:

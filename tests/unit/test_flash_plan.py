@@ -3,10 +3,20 @@
 import pytest
 
 from edgeuk.board import load_board
+from edgeuk.catalog import find_board, load_catalog
 from edgeuk.errors import BuildError, ConfigError
-from edgeuk.flash.plan import FlashRegion, Piece, Sector, pieces_of, sectors_of
+from edgeuk.flash.plan import (
+    BANNER,
+    FlashRegion,
+    Piece,
+    Sector,
+    check_image,
+    pieces_of,
+    sectors_of,
+)
 from edgeuk.flash_method import Flash
 from edgeuk.pack import elf
+from edgeuk.paths import data_roots
 
 # Sectors of two sizes side by side, as an STM32F4 has them.
 REGIONS = [FlashRegion(0x1000, 0x800, 0x400), FlashRegion(0x1800, 0x2000, 0x1000)]
@@ -53,6 +63,20 @@ def test_files_that_are_no_image_are_refused(tmp_path):
     (tmp_path / "text").write_text("hello")
     with pytest.raises(BuildError, match="not a little-endian ELF file"):
         pieces_of(tmp_path / "text")
+
+
+def test_an_image_says_which_board_it_is_for(tmp_path):
+    """Two boards' flash may begin at one address: only the name tells them apart."""
+    assert BANNER in (data_roots().firmware / "kernel/init.c").read_bytes()
+    catalog = load_catalog()
+    board, other = (find_board(catalog, name) for name in ("microbit", "frdm-k64f"))
+    path = tmp_path / "gateway.elf"
+    path.write_bytes(b"\x7fELF" + BANNER + b"\0microbit\0")
+    check_image(path, board, catalog.boards)
+    with pytest.raises(BuildError, match=r"image of board `microbit` \[E0808\]"):
+        check_image(path, other, catalog.boards)
+    path.write_bytes(b"\x7fELF: somebody else's")
+    check_image(path, other, catalog.boards)
 
 
 BOARD = """\
