@@ -13,32 +13,8 @@ BEGIN, END = "<!-- measured: written by bench/run -->", "<!-- end of measured --
 # {section/row} stands for a row's value, {section/row|} for that of what is beside it.
 LINES = (
     (
-        "`lm3s6965evb`: DHCP, DNS, MQTT 5, tmp105, five filters, SenML CBOR: flash",
-        "{size/lm3s6965evb flash} B",
-        "",
-    ),
-    (
-        "the same: static RAM, without its 2 KB stack",
-        "{size/lm3s6965evb static RAM} B",
-        "",
-    ),
-    (
-        "TLS 1.3 with a client certificate adds there: flash, static RAM, stack",
-        "{tls/lm3s6965evb default profile adds flash}, "
-        "{tls/lm3s6965evb default profile adds static RAM}, "
-        "{tls/lm3s6965evb default profile adds stack} B",
-        "",
-    ),
-    (
-        "the compatible profile (TLS 1.2, RSA, X25519, ChaCha20) adds",
-        "{tls/lm3s6965evb compatible profile adds flash}, "
-        "{tls/lm3s6965evb compatible profile adds static RAM}, "
-        "{tls/lm3s6965evb compatible profile adds stack} B",
-        "",
-    ),
-    (
-        "the same gateway, plain, on `imx6ul-evk`, `imx8mp-evk`, `rpi4`: flash",
-        "{size/imx6ul-evk flash}, {size/imx8mp-evk flash}, {size/rpi4 flash} B",
+        "`lm3s6965evb`: DHCP, DNS, MQTT 5, tmp105, five filters, SenML CBOR: flash, static RAM",
+        "{size/lm3s6965evb flash}, {size/lm3s6965evb static RAM} B",
         "",
     ),
     (
@@ -63,13 +39,9 @@ LINES = (
         "{linux/first message over QEMU's floor|} ms",
     ),
     (
-        "entry to CONNACK, by the image's own clock",
-        "{boot/x86-microvm entry to CONNACK, guest's clock} ms",
-        "",
-    ),
-    (
-        "web service on `x86-pc`: first answer over QEMU's floor",
-        "{http/first answer over the floor} ms",
+        "entry to CONNACK by the image's own clock; on `x86-pc` a web service's first answer over "
+        "QEMU's floor",
+        "{boot/x86-microvm entry to CONNACK, guest's clock}; {http/first answer over the floor} ms",
         "",
     ),
     (
@@ -78,14 +50,10 @@ LINES = (
         "libmosquitto in a Linux guest: {publish/libmosquitto, Linux guest QoS 1 rate} /s",
     ),
     (
-        "build: cold, one file changed, nothing changed",
+        "build: cold, one file changed, nothing changed; boot, ten readings, broker restart on "
+        "every board in QEMU",
         "{build/cold cache, x86-microvm}, {build/one source file changed, x86-microvm}, "
-        "{build/nothing changed, x86-microvm} s",
-        "",
-    ),
-    (
-        "every board in QEMU: boot, ten readings, broker restart",
-        "{matrix/all} s",
+        "{build/nothing changed, x86-microvm}; {matrix/all} s",
         "",
     ),
     (
@@ -112,11 +80,12 @@ COLUMNS = (
     ("start of QEMU to CONNACK, ms", "{network/B exec to CONNACK}"),
     ("idle, % of a core", "{idle/B share of one core}"),
 )
-PROCESS = "a Linux process, same broker"
 REMARKS = (
     "Bytes; the gateway of `bench/gateways/second.toml`, on `lm3s6965evb` that of the first table. "
-    "Handshakes with a client certificate, beside a Linux process with the same broker in the same "
-    "run. `rpi4` over PPP; `frdm-k64f` in edgeuk's own model: the model's time, not the chip's."
+    "On Cortex-M3 TLS takes {tls/lm3s6965evb default profile adds stack} bytes of stack more. "
+    "Handshakes with a client certificate; a Linux process with the same broker in the same run: "
+    "{tls/Linux process handshake} ms, with a ticket {tls/Linux process handshake with a ticket}. "
+    "`rpi4` over PPP; `frdm-k64f` in edgeuk's own model: the model's time, not the chip's."
 )
 
 
@@ -149,10 +118,7 @@ def tables(about: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> str:
     for board in boards:
         cells = [fill(text.replace("/B ", f"/{board} ")) for _, text in COLUMNS]
         wide.append(f"| {' | '.join([f'`{board}`', *cells])} |")
-    process = ("{tls/Linux process handshake}", "{tls/Linux process handshake with a ticket}")
-    cells = ["", "", "", "", *map(fill, process), "", ""]
-    wide.append(f"| {' | '.join([PROCESS, *cells])} |")
-    return "\n".join([where, "", *lines, "", *wide, "", REMARKS])
+    return "\n".join([where, "", *lines, "", *wide, "", fill(REMARKS)])
 
 
 def values(rows: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:

@@ -8,7 +8,8 @@
 #include "kernel/internal.h"
 #include "kernel/kernel.h"
 
-enum { KEY_BYTES = 32, TRIES_MAX = 64, JITTER_SAMPLES = 16 };
+enum { KEY_BYTES = 32, TRIES_MAX = 64 };
+enum { JITTER_SAMPLES = 32, JITTER_US = 32, JITTER_POLLS_MAX = 4096 }; // the clock may stand still
 
 static uint32_t state[12]; // key (8 words), counter and nonce, which stay 0: the key never repeats
 static const char *source;
@@ -54,12 +55,17 @@ static bool repeats(const uint8_t seed[KEY_BYTES]) {
     return memcmp(seed, seed + 8, KEY_BYTES - 8) == 0;
 }
 
-// Some bits from how long the processor takes, which emulation and caches vary. An attacker who
-// knows the machine may guess them: reported as weak.
+// Some bits from how often the clock can be read in a while, which emulation, caches and a clock of
+// its own vary. An attacker who knows the machine may guess them: reported as weak.
 static void absorb_jitter(void) {
     for (int i = 0; i < JITTER_SAMPLES; i++) {
-        uint64_t now_us = arch_clock_us();
-        absorb(&now_us, sizeof now_us);
+        uint64_t start_us = arch_clock_us();
+        uint64_t sample[2] = {start_us, 0}; // time, reads
+        while (sample[0] - start_us < JITTER_US && sample[1] < JITTER_POLLS_MAX) {
+            sample[0] = arch_clock_us();
+            sample[1]++;
+        }
+        absorb(sample, sizeof sample);
     }
 }
 
