@@ -38,7 +38,7 @@ class Work:
 
     board: Board
     image: Path
-    config: bytes  # the device configuration; none: what is on the board stays
+    config: bytes  # the device configuration; none: a probe leaves what is there, a card has none
 
 
 def ask(question: str, options: Options) -> None:

@@ -93,7 +93,8 @@ def check_target(path: Path, sys: Path = Path("/sys"), proc: Path = Path("/proc"
     if stat.S_ISREG(mode):
         return "a file, which is replaced"
     if not stat.S_ISBLK(mode):
-        raise UsageError("neither a disk nor a file [E0812]", where=str(path))
+        hint = "--to /dev/sdX, or the name of a file"
+        raise UsageError("neither a disk nor a file [E0812]", where=str(path), hint=hint)
     return check_disk(path.resolve().name, disks(sys, proc))
 
 

@@ -37,7 +37,7 @@ UNPACKED = (
 NEWER = ("qemu-system-aarch64", 10)  # what boards ask for at most
 ANSWER_S = 20
 # For [run.qemu] huge_pages: imx8mp-evk is built from 60 MB of small pieces, freed again while the
-# image boots; at best, its CONNACK comes after 64 ms, not 98. Its heap grows once, for good.
+# image boots; docs/benchmarks.md has what came of it. Its heap grows once, for good.
 # A machine of a few MB gains nothing; a virtual machine that hands free memory back to its host
 # (free page reporting) loses after a rest of two seconds. Other C libraries ignore it.
 HUGE_PAGES = {

@@ -16,7 +16,7 @@ from edgeuk.cli.app import run
 from edgeuk.errors import BuildError, DeviceError, UsageError, VerificationError
 from edgeuk.flash import hexfile, mps2
 from edgeuk.flash.card import flatten
-from edgeuk.flash.plan import Piece
+from edgeuk.flash.plan import BANNER, Piece
 
 LIST = "MB/HBI0263C/AN385/images.txt"
 THEIRS = b"TITLE: x\r\n[IMAGES]\r\nTOTALIMAGES: 1\r\nIMAGE0FILE: \\SOFTWARE\\selftest.axf\r\n"
@@ -112,6 +112,13 @@ def test_an_image_of_another_board_is_refused(tmp_path, drive, capsys, name, oth
     assert f"goes to {at[other]:#x}, where board `{name}` has no memory for it [E0808]" in said
     assert not (tmp_path / "out").exists()
     assert (drive / LIST).read_bytes() == THEIRS
+
+
+def test_an_image_that_names_another_board_is_refused_before_anything_is_asked(tmp_path, capsys):
+    image = an_image(tmp_path / "i.elf", 0, BANNER + b"\0microbit\0")
+    for name in ("frdm-k64f", "lm3s6965evb", "rpi4"):  # by each way to flash
+        assert run(["flash", "--board", name, "--image", str(image), "--dry-run"]) == 1
+        assert "it is an image of board `microbit` [E0808]" in capsys.readouterr().err
 
 
 def test_what_is_run_is_not_flashed(tmp_path, image, capsys):
